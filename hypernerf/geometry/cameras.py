@@ -1,0 +1,58 @@
+"""Making cameras: looking at a point, and going around it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..types import Cameras
+
+
+def look_at(
+    positions: Float[Tensor, "*batch 3"], target: Float[Tensor, "3"], up: Float[Tensor, "3"]
+) -> Float[Tensor, "*batch 4 4"]:
+    """Camera-to-world matrices (OpenCV axes) of cameras at `positions` that look at `target` with `up` upwards in the image.
+
+    A camera looking straight along `up` has no defined roll; another axis then takes the place of `up`.
+    """
+    forward = torch.nn.functional.normalize(target - positions, dim=-1)
+    right = torch.linalg.cross(forward, up.expand_as(forward))
+    spare = torch.linalg.cross(forward, up.roll(1).expand_as(forward))
+    right = torch.where(right.norm(dim=-1, keepdim=True) > 1e-6, right, spare)
+    right = torch.nn.functional.normalize(right, dim=-1)
+    down = torch.linalg.cross(forward, right)
+    matrix = torch.zeros(*positions.shape[:-1], 4, 4, dtype=positions.dtype, device=positions.device)
+    matrix[..., :3, :] = torch.stack([right, down, forward, positions], dim=-1)
+    matrix[..., 3, 3] = 1.0
+    return matrix
+
+
+def orbit_cameras(
+    count: int,
+    *,
+    distance: float,
+    elevation_degrees: float,
+    size: tuple[int, int],
+    field_of_view_degrees: float,
+    up: Float[Tensor, "3"],
+    target: Float[Tensor, "3"] | None = None,
+) -> Cameras:
+    """`count` cameras evenly around `target` (default: the origin), `distance` away, `size` = (height, width) pixels.
+
+    The field of view is the angle across the image's shorter side. The first camera's azimuth is 0; they turn about `up`.
+    """
+    target = torch.zeros(3) if target is None else target
+    up = torch.nn.functional.normalize(up, dim=0)
+    first = torch.nn.functional.normalize(torch.linalg.cross(up, up.roll(1)), dim=0)
+    second = torch.linalg.cross(up, first)
+    azimuth = torch.arange(count) * (2 * math.pi / max(count, 1))
+    elevation = math.radians(elevation_degrees)
+    around = azimuth.cos()[:, None] * first + azimuth.sin()[:, None] * second
+    positions = target + distance * (math.cos(elevation) * around + math.sin(elevation) * up)
+    height, width = size
+    focal = 0.5 * min(height, width) / math.tan(math.radians(field_of_view_degrees) / 2)
+    intrinsics = torch.tensor([focal, focal, width / 2, height / 2]).expand(count, 4)
+    return Cameras(look_at(positions, target, up), intrinsics, height, width)

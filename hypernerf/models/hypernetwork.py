@@ -1,0 +1,85 @@
+"""The hypernetwork: a latent in, the weights of another network out.
+
+It knows only names, shapes and starting values, so it can write any small network. What it writes is a shared, learned
+base changed by the latent. At step 0 the change is small beside the base (Chang et al. 2020 give the principle): a change
+of the base's own size at step 0 was seen to collapse training to empty scenes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..types import InputError
+from .heads import HEADS, GridHead
+
+
+@dataclass(frozen=True)
+class HypernetworkConfig:
+    latent: int = 512
+    width: int = 512  # of the trunk between latent and head
+    layers: int = 1  # residual blocks of the trunk
+    head: Literal["full", "low_rank", "modulated", "layer_embedding", "token"] = "modulated"
+    rank: int = 8  # low_rank and modulated
+    chunk: int = 512  # layer_embedding and token: weights written at a time
+    embedding: int = 128  # layer_embedding and token: size of a chunk's embedding
+    token_layers: int = 3  # token
+    initial_change: float = 0.1  # deviation of the generated change at step 0, as a share of the base's
+
+    def __post_init__(self) -> None:
+        for name in ("latent", "width", "rank", "chunk", "embedding", "token_layers"):
+            if getattr(self, name) < 1:
+                raise InputError(f"hypernetwork.{name} must be at least 1, not {getattr(self, name)}")
+        if self.layers < 0 or not self.initial_change > 0:
+            raise InputError("hypernetwork.layers must be >= 0 and hypernetwork.initial_change > 0")
+
+
+class Hypernetwork(nn.Module):
+    """Latent [scene, latent] to {name: weights [scene, *shape]}.
+
+    Args:
+        config: head and sizes.
+        base: starting values of the written network, without a scene dimension. Vectors are written as one-column matrices;
+            tensors of rank three and more as images over their last two dimensions (`GridHead`).
+    """
+
+    def __init__(self, config: HypernetworkConfig, base: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.base = nn.ParameterDict({name: nn.Parameter(value.clone()) for name, value in base.items()})
+        self.scales = {name: float(value.square().mean().sqrt().clamp_min(1e-3)) for name, value in base.items()}
+        width = config.width
+        self.enter = nn.Linear(config.latent, width)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+            for _ in range(config.layers)
+        )
+        self.norm = nn.LayerNorm(width)
+        shapes = {n: (v.shape[0], v[0].numel()) for n, v in base.items() if v.ndim <= 2}
+        options = {"rank": config.rank, "chunk": config.chunk, "embedding": config.embedding, "layers": config.token_layers}
+        self.head = HEADS[config.head](width, shapes, config.initial_change, **options)
+        self.grids = nn.ModuleDict(
+            {n: GridHead(width, tuple(v.shape), config.initial_change * self.scales[n]) for n, v in base.items() if v.ndim > 2}
+        )
+
+    @property
+    def param_shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: tuple(value.shape) for name, value in self.base.items()}
+
+    def forward(self, latent: Float[Tensor, "scene latent"]) -> dict[str, Tensor]:
+        hidden = self.enter(latent)
+        for block in self.blocks:
+            hidden = hidden + block(hidden)
+        features = self.norm(hidden)
+        result = {}
+        for name, factor in self.head(features).items():
+            base = self.base[name]
+            factor = factor.reshape(-1, *base.shape)
+            result[name] = base * (1 + factor) if self.head.multiplies else base + self.scales[name] * factor
+        for name, head in self.grids.items():
+            result[name] = self.base[name] + head(features)
+        return {name: result[name] for name in self.base}

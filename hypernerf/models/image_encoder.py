@@ -1,0 +1,57 @@
+"""Each view on its own: an image and its camera rays to a small grid of tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..geometry import camera_rays
+from ..types import Cameras, InputError
+
+
+@dataclass(frozen=True)
+class ImageEncoderConfig:
+    image_size: int = 64  # images are resized to this square before they are read
+    channels: tuple[int, ...] = (32, 64, 128, 256)  # one stride-2 convolution each
+
+    def __post_init__(self) -> None:
+        if not self.channels or any(c % 8 for c in self.channels):
+            raise InputError(f"encoder.image.channels must be multiples of 8 (for group norm), not {self.channels}")
+        if self.image_size % 2 ** len(self.channels):
+            raise InputError(
+                f"encoder.image.image_size {self.image_size} must divide by {2 ** len(self.channels)} (one halving a channel)"
+            )
+
+    @property
+    def tokens(self) -> int:
+        return (self.image_size // 2 ** len(self.channels)) ** 2
+
+
+class ImageEncoder(nn.Module):
+    """Stride-2 convolutions over color (3) and Pluecker ray coordinates (6: direction, moment o x d)."""
+
+    def __init__(self, config: ImageEncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        layers: list[nn.Module] = []
+        inputs = 9
+        for outputs in config.channels:
+            layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.GroupNorm(8, outputs), nn.ReLU()]
+            inputs = outputs
+        self.layers = nn.Sequential(*layers)
+
+    def forward(
+        self, images: Float[Tensor, "scene view height width 3"], cameras: Cameras
+    ) -> Float[Tensor, "scene view token channel"]:
+        scenes, views = images.shape[:2]
+        rays = camera_rays(cameras)
+        moment = torch.linalg.cross(rays.origins, rays.directions)
+        planes = torch.cat([images * 2 - 1, rays.directions, moment], dim=-1).flatten(0, 1).permute(0, 3, 1, 2)
+        size = self.config.image_size
+        if planes.shape[-2:] != (size, size):
+            planes = nn.functional.interpolate(planes, (size, size), mode="bilinear", antialias=True)
+        features = self.layers(planes)
+        return features.flatten(2).transpose(1, 2).reshape(scenes, views, self.config.tokens, -1)

@@ -1,0 +1,73 @@
+"""The views of a scene, as a set, to one latent: any number of views, in any order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..types import InputError
+
+
+@dataclass(frozen=True)
+class SetEncoderConfig:
+    kind: Literal["mean", "attention"] = "mean"
+    width: int = 512
+    queries: int = 16  # attention only: learned queries that read the tokens of all views
+    layers: int = 4  # attention only
+    heads: int = 8  # attention only
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise InputError(f"encoder.set.width {self.width} must divide by encoder.set.heads {self.heads}")
+
+
+class MeanSetEncoder(nn.Module):
+    """Deep sets (Zaheer et al. 2017): rho(mean_v phi(tokens of view v))."""
+
+    def __init__(self, config: SetEncoderConfig, tokens: int, channels: int, latent: int) -> None:
+        super().__init__()
+        self.per_view = nn.Sequential(
+            nn.Linear(tokens * channels, config.width), nn.ReLU(), nn.Linear(config.width, config.width)
+        )
+        self.after = nn.Sequential(nn.ReLU(), nn.Linear(config.width, latent))
+
+    def forward(self, tokens: Float[Tensor, "scene view token channel"]) -> Float[Tensor, "scene latent"]:
+        return self.after(self.per_view(tokens.flatten(2)).mean(dim=1))
+
+
+class AttentionSetEncoder(nn.Module):
+    """Learned queries attend to the tokens of all views, then to each other (PMA: Lee et al. 2019; Jaegle et al. 2021).
+
+    No token knows its view's number, only its rays (from the image encoder), so the order of views cannot matter.
+    """
+
+    def __init__(self, config: SetEncoderConfig, tokens: int, channels: int, latent: int) -> None:
+        super().__init__()
+        width = config.width
+        self.read = nn.Linear(channels, width)
+        self.place = nn.Parameter(torch.randn(tokens, width) * 0.02)  # of a token within its image
+        self.queries = nn.Parameter(torch.randn(config.queries, width) * 0.02)
+        self.layers = nn.ModuleList(
+            nn.TransformerDecoderLayer(
+                width, config.heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+            )
+            for _ in range(config.layers)
+        )
+        self.after = nn.Sequential(nn.LayerNorm(width), nn.Flatten(), nn.Linear(config.queries * width, latent))
+
+    def forward(self, tokens: Float[Tensor, "scene view token channel"]) -> Float[Tensor, "scene latent"]:
+        memory = (self.read(tokens) + self.place).flatten(1, 2)
+        state = self.queries.expand(len(tokens), -1, -1)
+        for layer in self.layers:
+            state = layer(state, memory)
+        return self.after(state)
+
+
+def build_set_encoder(config: SetEncoderConfig, tokens: int, channels: int, latent: int) -> nn.Module:
+    """The set encoder of `config.kind`, for `tokens` tokens of `channels` channels a view."""
+    kinds = {"mean": MeanSetEncoder, "attention": AttentionSetEncoder}
+    return kinds[config.kind](config, tokens, channels, latent)

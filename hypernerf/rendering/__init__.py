@@ -1,0 +1,10 @@
+"""From field weights and rays to pixels."""
+
+from .occupancy import OccupancyGrid, UnionOccupancy, scene_occupancy
+from .renderer import RenderSettings, render_rays, render_views
+from .samplers import sample_occupied
+
+__all__ = [
+    "OccupancyGrid", "RenderSettings", "UnionOccupancy", "render_rays", "render_views", "sample_occupied",
+    "scene_occupancy",
+]  # fmt: skip

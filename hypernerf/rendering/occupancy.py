@@ -1,0 +1,87 @@
+"""Where there may be something: coarse grids over [-1, 1]^3 that tell samplers what to skip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..fields import FieldWeights, radiance_field
+
+# Density (1/unit) below which a cell counts as empty. A trained field is far below it in free space and far above it inside
+# an object; a ray through a whole sphere of it would be a third opaque, which no trained field shows.
+EMPTY_DENSITY = 0.2
+
+
+@dataclass(frozen=True)
+class OccupancyGrid:
+    """`cells[scene, z, y, x]` is True where something may be; one grid for all scenes has scene = 1."""
+
+    cells: Bool[Tensor, "scene size size size"]
+
+    def lookup(self, points: Float[Tensor, "scene *point 3"]) -> Bool[Tensor, "scene *point"]:
+        """The cells' values at points; outside [-1, 1]^3 the nearest cell answers."""
+        size = self.cells.shape[-1]
+        cell = ((points + 1) * (size / 2)).long().clamp_(0, size - 1)
+        index = (cell[..., 2] * size + cell[..., 1]) * size + cell[..., 0]
+        flat = self.cells.reshape(len(self.cells), -1)
+        if len(flat) == 1:
+            return flat[0][index]
+        return torch.gather(flat, 1, index.flatten(1)).reshape(index.shape)
+
+
+def dilated(occupied: Bool[Tensor, "scene size size size"]) -> OccupancyGrid:
+    """A grid with every occupied cell's 26 neighbors: a cell is judged by few points, its neighbors may hold the rest."""
+    grown = torch.nn.functional.max_pool3d(occupied[:, None].float(), 3, stride=1, padding=1)
+    return OccupancyGrid(grown[:, 0] > 0)
+
+
+def cell_points(size: int, jitter: Tensor | None = None) -> Float[Tensor, "point 3"]:
+    """One point in each of size^3 cells, x fastest: the center, or at `jitter` in [0, 1) [size^3, 3] across the cell."""
+    axis = torch.arange(size, dtype=torch.float32)
+    z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
+    corner = torch.stack([x, y, z], dim=-1).reshape(-1, 3)
+    return (corner + (0.5 if jitter is None else jitter)) * (2 / size) - 1
+
+
+@torch.no_grad()
+def grid_density(weights: FieldWeights, points: Float[Tensor, "point 3"], chunk: int = 1 << 17) -> Float[Tensor, "scene point"]:
+    """Density of every scene at the same points; 0 outside the unit sphere, where nothing is ever trained or rendered."""
+    device = next(iter(weights.tensors.values())).device
+    scenes = len(weights)
+    result = torch.zeros(scenes, len(points), device=device)
+    inside = torch.nonzero((points * points).sum(-1) <= 1.0)[:, 0]
+    for part in inside.split(max(1, chunk // scenes)):
+        where = points[part].to(device).expand(scenes, -1, -1)
+        result[:, part.to(device)] = radiance_field(where, torch.zeros_like(where), weights).density
+    return result
+
+
+def scene_occupancy(weights: FieldWeights, size: int = 64) -> OccupancyGrid:
+    """Each scene's own grid, for rendering many pixels of it: cells whose center's density is not empty, dilated."""
+    density = grid_density(weights, cell_points(size))
+    return dilated((density > EMPTY_DENSITY).reshape(-1, size, size, size))
+
+
+class UnionOccupancy:
+    """One grid for all scenes in training: what is empty in every scene is skipped in every scene.
+
+    Each cell remembers the largest density seen there lately: value <- max(decay * value, max over scenes). It starts
+    occupied, so that nothing is skipped before it has been looked at for a while. `values` is the only state.
+    """
+
+    def __init__(self, size: int = 32, decay: float = 0.95) -> None:
+        self.size, self.decay = size, decay
+        self.values = torch.ones(size**3)
+
+    def update(self, weights: FieldWeights, generator: torch.Generator) -> None:
+        """Looks at one random point a cell in each of the scenes of `weights`."""
+        jitter = torch.rand(self.size**3, 3, generator=generator)
+        seen = grid_density(weights, cell_points(self.size, jitter)).amax(0).cpu()
+        self.values = torch.maximum(self.decay * self.values, seen)
+
+    def grid(self) -> OccupancyGrid:
+        size = self.size
+        return dilated((self.values > EMPTY_DENSITY).reshape(1, size, size, size))

@@ -1,0 +1,87 @@
+"""Volume rendering of fields: single rays for training, whole views for looking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..fields import FieldWeights, radiance_field
+from ..geometry import camera_rays, ray_points
+from ..ops import composite, volume_weights
+from ..types import Cameras, InputError, RayBundle, RenderOutput
+from .occupancy import OccupancyGrid, scene_occupancy
+from .samplers import sample_occupied
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """How whole views are rendered. Samples are spent only where the scene's own occupancy grid is not empty."""
+
+    samples: int = 48
+    grid: int = 64  # cells along a side of the occupancy grid
+    chunk: int = 1 << 12  # rays at a time: bounds memory, and keeps a chunk's features in cache
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "grid", "chunk"):
+            if getattr(self, name) < 1:
+                raise InputError(f"render.{name} must be at least 1, not {getattr(self, name)}")
+
+
+def render_rays(
+    weights: FieldWeights,
+    rays: RayBundle,
+    background: Float[Tensor, "scene 3"],
+    samples: int,
+    occupancy: OccupancyGrid | None = None,
+    jitter: Float[Tensor, "scene ray sample"] | None = None,
+    backend: str = "auto",
+) -> RenderOutput:
+    """What rays [scene, ray] in scene-sphere coordinates see, each scene by its own weights.
+
+    C = sum_i w_i c_i + (1 - sum_i w_i) background. `samples`, `occupancy` and `jitter` as in `sample_occupied`.
+    """
+    where = sample_occupied(rays, samples, occupancy, jitter)
+    scenes, count, _ = where.distances.shape
+    points = ray_points(rays, where.distances).reshape(scenes, count * samples, 3)
+    directions = rays.directions[:, :, None].expand(-1, -1, samples, -1).reshape(points.shape)
+    output = radiance_field(points, directions, weights, backend)
+    share = volume_weights(output.density.reshape(scenes, count, samples), where.lengths)
+    opacity = share.sum(-1)
+    color = composite(share, output.color.reshape(scenes, count, samples, 3))
+    color = color + (1 - opacity)[..., None] * background[:, None]
+    mean_distance = (share * where.distances).sum(-1) / opacity.clamp_min(1e-6)
+    return RenderOutput(color, opacity, torch.where(opacity > 0.5, mean_distance, 0.0))
+
+
+@torch.no_grad()
+def render_views(
+    weights: FieldWeights,
+    cameras: Cameras,
+    background: Float[Tensor, "3"],
+    settings: RenderSettings = RenderSettings(),
+) -> RenderOutput:
+    """Whole images of one scene: color [view, height, width, 3], opacity and depth [view, height, width].
+
+    Args:
+        weights: of one scene.
+        cameras: batch shape [view], in scene-sphere coordinates (`geometry.normalize_cameras`).
+        background: what is seen where nothing is.
+    """
+    if len(weights) != 1:
+        raise ValueError(f"render_views draws one scene at a time, not {len(weights)}: pass weights[i : i + 1]")
+    occupancy = scene_occupancy(weights, settings.grid)
+    every = camera_rays(cameras)
+    shape = every.origins.shape[:-1]
+    origins, directions = every.origins.reshape(1, -1, 3), every.directions.reshape(1, -1, 3)
+    color = background.expand(origins.shape[1], 3).clone()
+    opacity, depth = torch.zeros(origins.shape[1]), torch.zeros(origins.shape[1])
+    probe = sample_occupied(RayBundle(origins, directions), 1, occupancy)
+    hits = torch.nonzero(probe.lengths[0, :, 0] > 0)[:, 0]
+    for part in hits.split(settings.chunk):
+        rays = RayBundle(origins[:, part], directions[:, part])
+        seen = render_rays(weights, rays, background[None], settings.samples, occupancy)
+        color[part], opacity[part], depth[part] = seen.color[0], seen.opacity[0], seen.depth[0]
+    return RenderOutput(color.reshape(*shape, 3), opacity.reshape(shape), depth.reshape(shape))

@@ -1,0 +1,115 @@
+"""Measuring a generator on scenes and views that training never saw, beside what costs nothing to guess."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..fields import FieldWeights
+from ..models import Generator
+from ..rendering import RenderSettings, render_views
+from .experiment import EvaluateConfig
+from .metrics import psnr, ssim
+from .store import StoredScene, stack_cameras
+
+Metric = Callable[[Tensor, Tensor], Tensor]  # (prediction, target) [view height width 3] -> [view]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Means over scenes (each scene's mean over its target views first)."""
+
+    psnr: float
+    ssim: float
+    lpips: float | None
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """One scene's target views as predicted, for sheets."""
+
+    scene_id: str
+    context: Float[Tensor, "context height width 3"]
+    prediction: Float[Tensor, "target height width 3"]
+    target: Float[Tensor, "target height width 3"]
+
+
+@torch.no_grad()
+def reconstruct(generator: Generator, scene: StoredScene, views: Sequence[int]) -> FieldWeights:
+    """Field weights of one scene from the given views, at the precision of a scene file."""
+    chosen = list(views)
+    return generator(scene.image(chosen)[None], stack_cameras([scene.cameras[chosen]])).rounded()
+
+
+def target_views(scene: StoredScene, config: EvaluateConfig, counts: Sequence[int]) -> list[int]:
+    """The views that every count is scored on: those no count reads, thinned evenly to `max_target_views`."""
+    read = {view for count in counts for view in config.views_for(count)}
+    rest = [view for view in range(len(scene)) if view not in read]
+    most = config.max_target_views
+    if most is not None and len(rest) > most:
+        rest = [rest[i * len(rest) // most] for i in range(most)]
+    return rest
+
+
+def evaluate_fields(
+    scenes: Sequence[StoredScene],
+    fields: Callable[[StoredScene], FieldWeights],
+    targets: Callable[[StoredScene], list[int]],
+    settings: RenderSettings,
+    lpips: Metric | None = None,
+    on_scene: Callable[[StoredScene, FieldWeights, Tensor], None] = lambda scene, weights, images: None,
+) -> Scores:
+    """Scores of the fields that `fields` gives for the scenes, on their target views."""
+
+    def predict(scene: StoredScene) -> Tensor:
+        weights = fields(scene)
+        images = render_views(weights, scene.cameras[targets(scene)], scene.background, settings).color
+        on_scene(scene, weights, images)
+        return images
+
+    return evaluate_images(scenes, predict, targets, lpips)
+
+
+def evaluate_images(
+    scenes: Sequence[StoredScene],
+    predict: Callable[[StoredScene], Float[Tensor, "target height width 3"]],
+    targets: Callable[[StoredScene], list[int]],
+    lpips: Metric | None = None,
+) -> Scores:
+    """Scores of predicted images against the scenes' target views."""
+    rows = []
+    for scene in scenes:
+        truth, guess = scene.image(targets(scene)), predict(scene)
+        perceptual = lpips(guess, truth).mean().item() if lpips else float("nan")
+        rows.append([psnr(guess, truth).mean().item(), ssim(guess, truth).mean().item(), perceptual])
+    means = torch.tensor(rows).mean(0).tolist()
+    return Scores(means[0], means[1], means[2] if lpips else None)
+
+
+def nearest_context_view(scene: StoredScene, context: Sequence[int], targets: Sequence[int]) -> Tensor:
+    """For each target view the context image whose camera looks most nearly the same way."""
+    axes = scene.cameras.camera_to_world[..., :3, 2]
+    nearest = (axes[list(targets)] @ axes[list(context)].T).argmax(dim=1)
+    return scene.image(list(context))[nearest]
+
+
+def mean_image(scenes: Sequence[StoredScene]) -> Float[Tensor, "height width 3"]:
+    """The mean of all views of all scenes."""
+    return torch.stack([scene.images.float().mean(0) for scene in scenes]).mean(0) / 255
+
+
+@torch.no_grad()
+def mean_latent(generator: Generator, scenes: Sequence[StoredScene], views: int, most: int = 256, chunk: int = 32) -> Tensor:
+    """The average latent [1, latent] of up to `most` training scenes, each read from its first `views` views."""
+    chosen = scenes[:: max(1, len(scenes) // most)]
+    count = min(views, min(len(scene) for scene in chosen))
+    latents = []
+    for start in range(0, len(chosen), chunk):
+        part = [(scene.image(slice(count)), scene.cameras[:count]) for scene in chosen[start : start + chunk]]
+        latents.append(generator.encode(torch.stack([images for images, _ in part]), stack_cameras([c for _, c in part])))
+    return torch.cat(latents).mean(0, keepdim=True)

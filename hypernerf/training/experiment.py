@@ -1,0 +1,83 @@
+"""The configuration of a run, composed of the components' own; the scenes' source has its own section beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from ..fields import FieldSpec
+from ..models import GeneratorConfig, HypernetworkConfig
+from ..models.generator import EncoderConfig
+from ..rendering import RenderSettings
+from ..types import InputError
+from .losses import LossConfig
+from .store import BatchConfig
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Training ends after `steps` or `minutes`, whichever comes first; warm-up, cosine and validations follow that."""
+
+    steps: int = 20_000
+    minutes: float | None = None
+    seed: int = 0
+    samples: int = 24  # points a ray, in the part of it that is not empty in every scene
+    learning_rate: float = 1e-3
+    warmup: float = 0.02  # share of the run
+    clip: float = 1.0  # of the gradient's norm
+    ema: float = 0.995  # decay of the averaged weights that are validated and saved
+    occupancy_every: int = 10  # steps between looks at what is empty
+    checkpoint_every: int = 500
+    validations: int = 8  # over the run, evenly by progress, the last at its end
+    threads: int | None = None  # of torch on the CPU; None: torch's own choice
+    device: str = "auto"
+    tensorboard: bool = False
+    batch: BatchConfig = dataclasses.field(default_factory=BatchConfig)
+    loss: LossConfig = dataclasses.field(default_factory=LossConfig)
+
+    def __post_init__(self) -> None:
+        positive = ("steps", "samples", "learning_rate", "clip", "occupancy_every", "checkpoint_every", "validations")
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise InputError(f"train.{name} must be positive, not {getattr(self, name)}")
+        if self.minutes is not None and not self.minutes > 0:
+            raise InputError(f"train.minutes must be positive, not {self.minutes}")
+        if not 0 <= self.ema < 1 or not 0 <= self.warmup < 1:
+            raise InputError("train.ema and train.warmup must be in 0..1 (1 excluded)")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """`context` fixes which views are read for a given number of them; numbers not in it read the first n views.
+
+    Every count is scored on the same target views: those that none of the evaluated counts reads.
+    """
+
+    context: dict[int, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    context_views: tuple[int, ...] = (1, 3)
+    max_target_views: int | None = None  # evenly chosen; None: all others
+    meshes: int = 4  # examples written beside the report
+
+    def __post_init__(self) -> None:
+        for count, views in self.context.items():
+            if len(views) != count:
+                raise InputError(f"evaluate.context: {count} context views need {count} view numbers, not {list(views)}")
+        if not self.context_views or min(self.context_views) < 1:
+            raise InputError("evaluate.context_views must name at least one number of views, each at least 1")
+
+    def views_for(self, count: int) -> list[int]:
+        return list(self.context.get(count, range(count)))
+
+
+@dataclass(frozen=True)
+class Experiment:
+    encoder: EncoderConfig = dataclasses.field(default_factory=EncoderConfig)
+    hypernetwork: HypernetworkConfig = dataclasses.field(default_factory=HypernetworkConfig)
+    field: FieldSpec = dataclasses.field(default_factory=FieldSpec)
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    evaluate: EvaluateConfig = dataclasses.field(default_factory=EvaluateConfig)
+    render: RenderSettings = dataclasses.field(default_factory=RenderSettings)
+
+    @property
+    def generator(self) -> GeneratorConfig:
+        return GeneratorConfig(self.encoder, self.hypernetwork, self.field)

@@ -1,0 +1,135 @@
+"""The types that cross module borders. All are frozen; tensors in them are never written to.
+
+Conventions, used everywhere without repeating:
+
+* cameras: OpenCV axes (x right, y down, z forward), camera-to-world 4x4, intrinsics in pixels, pixel centers at +0.5;
+* images: float32 in [0, 1], in the files' own (display) encoding, composited over a known background color;
+* depth: distance along the unit-length ray, in the units of the camera positions, 0 where nothing is hit;
+* scene sphere: after normalisation the object lies in the unit sphere at the origin; density is in 1/unit of that space.
+
+Dimension names in the annotations: `scene`, `view`, `ray`, `sample`, `height`, `width`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+class InputError(Exception):
+    """Bad input from the user: the message is one line that names the file or key and the mend. Commands exit with 2."""
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """Pinhole cameras of one image size, with any batch shape.
+
+    `camera_to_world` is rigid (a rotation and a translation); `intrinsics` is fx, fy, cx, cy in pixels, so that pixel
+    (row i, column j) is seen along ((j + 0.5 - cx) / fx, (i + 0.5 - cy) / fy, 1) in camera axes.
+    """
+
+    camera_to_world: Float[Tensor, "*batch 4 4"]
+    intrinsics: Float[Tensor, "*batch 4"]
+    height: int
+    width: int
+
+    def __getitem__(self, index) -> Cameras:
+        return replace(self, camera_to_world=self.camera_to_world[index], intrinsics=self.intrinsics[index])
+
+    def __len__(self) -> int:
+        return self.intrinsics.shape[0]
+
+    @property
+    def positions(self) -> Float[Tensor, "*batch 3"]:
+        return self.camera_to_world[..., :3, 3]
+
+    def to(self, device: torch.device | str) -> Cameras:
+        return replace(self, camera_to_world=self.camera_to_world.to(device), intrinsics=self.intrinsics.to(device))
+
+
+@dataclass(frozen=True)
+class SceneViews:
+    """Posed images of one scene, in the units and axes of its source."""
+
+    scene_id: str
+    cameras: Cameras  # batch shape [view]
+    images: Float[Tensor, "view height width 3"]
+    background: Float[Tensor, "3"]
+    masks: Float[Tensor, "view height width"] | None = None  # coverage by the object
+    depths: Float[Tensor, "view height width"] | None = None
+
+    def __len__(self) -> int:
+        return self.images.shape[0]
+
+    def __getitem__(self, index) -> SceneViews:
+        """A subset of the views: `index` is a slice or a list of view numbers."""
+        return replace(
+            self,
+            cameras=self.cameras[index],
+            images=self.images[index],
+            masks=None if self.masks is None else self.masks[index],
+            depths=None if self.depths is None else self.depths[index],
+        )
+
+
+@dataclass(frozen=True)
+class SceneTransform:
+    """The similarity between a user's coordinates and the scene sphere: user = center + radius * normalised."""
+
+    center: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    radius: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.radius > 0:
+            raise InputError(f"the scene sphere's radius must be positive, not {self.radius}: set source.radius")
+
+
+@dataclass(frozen=True)
+class RayBundle:
+    """Rays with unit-length directions."""
+
+    origins: Float[Tensor, "*batch 3"]
+    directions: Float[Tensor, "*batch 3"]
+
+    def __getitem__(self, index) -> RayBundle:
+        return RayBundle(self.origins[index], self.directions[index])
+
+
+@dataclass(frozen=True)
+class RaySamples:
+    """Points along rays and the length of ray each stands for (both in units of the scene sphere)."""
+
+    distances: Float[Tensor, "*batch sample"]
+    lengths: Float[Tensor, "*batch sample"]
+
+
+@dataclass(frozen=True)
+class FieldOutput:
+    """What a radiance field says of points: density >= 0 in 1/unit, color in [0, 1]."""
+
+    density: Float[Tensor, "*batch"]
+    color: Float[Tensor, "*batch 3"]
+
+
+@dataclass(frozen=True)
+class RenderOutput:
+    """What a ray sees: color over the background, opacity in [0, 1], depth (expected distance where opaque, else 0)."""
+
+    color: Float[Tensor, "*batch 3"]
+    opacity: Float[Tensor, "*batch"]
+    depth: Float[Tensor, "*batch"]
+
+
+@dataclass(frozen=True)
+class SceneBatch:
+    """One training step's data, in scene-sphere coordinates: context views to read, target rays to be right about."""
+
+    context_images: Float[Tensor, "scene view height width 3"]
+    context_cameras: Cameras  # batch shape [scene, view]
+    target_rays: RayBundle  # batch shape [scene, ray]
+    target_colors: Float[Tensor, "scene ray 3"]
+    target_masks: Float[Tensor, "scene ray"] | None
+    background: Float[Tensor, "scene 3"]

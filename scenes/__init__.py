@@ -1,0 +1,1 @@
+"""Where posed images come from: one source a file, one protocol (`source.py`)."""

@@ -1,0 +1,111 @@
+"""Where posed images come from: one protocol, one registry, one place where scenes are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+
+from hypernerf.geometry import is_rigid
+from hypernerf.types import InputError, SceneViews
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+class SceneError(InputError):
+    """One scene is unusable; the message names the file and the reason. Loaders skip it, up to `max_bad_scenes`."""
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """What every source understands. Sources add their own keys by subclassing."""
+
+    name: str = "procedural"
+    root: str | None = None  # folder (or common prefix) the scenes are read from; embedded sources need none
+    background: tuple[float, float, float] = (1.0, 1.0, 1.0)  # what transparent pixels are composited over
+    center: tuple[float, float, float] | None = None  # scene sphere; None: estimated once from the training cameras
+    radius: float | None = None
+    near: float | None = None  # near/far: the other usual way to say it, for cameras around the origin:
+    far: float | None = None  # the sphere then has radius (far - near) / 2 and its center at the origin
+    min_views: int = 4  # scenes with fewer views are refused
+    max_bad_scenes: int = 10  # more unusable scenes than this in a split stop the run
+
+    def __post_init__(self) -> None:
+        if (self.near is None) != (self.far is None):
+            raise InputError("source.near and source.far go together: give both or neither")
+        if self.near is not None and self.far is not None and not 0 <= self.near < self.far:
+            raise InputError(f"source.near must be >= 0 and below source.far, not {self.near} and {self.far}")
+        if self.radius is not None and not self.radius > 0:
+            raise InputError(f"source.radius must be positive, not {self.radius}")
+
+
+class SceneSource(Protocol):
+    """A collection of scenes. `load` may be called from several threads at once."""
+
+    def scene_ids(self, split: Split) -> list[str]:
+        """Names of the scenes of one split, in a fixed order. Splits share no scene."""
+        ...
+
+    def load(self, scene_id: str) -> SceneViews:
+        """One scene, in the source's own units. Raises `SceneError` when its files are not usable."""
+        ...
+
+
+Factory = Callable[..., SceneSource]
+_REGISTRY: dict[str, tuple[type[SourceConfig], Factory]] = {}
+
+
+def register_source(name: str, config: type[SourceConfig]) -> Callable[[Factory], Factory]:
+    """Class decorator: makes a source known under `source.name`, built from its own config type."""
+
+    def add(factory: Factory) -> Factory:
+        _REGISTRY[name] = (config, factory)
+        return factory
+
+    return add
+
+
+def source_names() -> list[str]:
+    return sorted(_REGISTRY)
+
+
+def source_config_type(name: str) -> type[SourceConfig]:
+    """The config dataclass of the source called `name`. Raises `InputError` that lists the known names."""
+    if name not in _REGISTRY:
+        raise InputError(f"unknown source.name {name!r}: choose one of {', '.join(source_names())}")
+    return _REGISTRY[name][0]
+
+
+def open_source(config: SourceConfig) -> SceneSource:
+    """The source that `config` describes. Raises `InputError` when its root is missing or holds no scene."""
+    source_config_type(config.name)
+    return _REGISTRY[config.name][1](config)
+
+
+def check_scene(views: SceneViews, min_views: int = 1) -> SceneViews:
+    """`views` itself if it can be trained on.
+
+    Raises:
+        SceneError: too few views, sizes that differ, values that are not finite or outside [0, 1], poses that are not
+            rigid, intrinsics that are not a camera's, or images that show nothing but background in every view.
+    """
+    name, cameras, images = views.scene_id, views.cameras, views.images
+    if len(views) < min_views:
+        raise SceneError(f"{name}: {len(views)} views, at least {min_views} needed (source.min_views)")
+    if len(cameras) != len(views) or (cameras.height, cameras.width) != tuple(images.shape[1:3]):
+        raise SceneError(f"{name}: {len(cameras)} cameras of {cameras.height}x{cameras.width} for images of {tuple(images.shape)}")
+    for what, tensor in (("image", images), ("mask", views.masks)):
+        if tensor is not None and not bool(((tensor >= 0) & (tensor <= 1)).all()):
+            raise SceneError(f"{name}: {what} values outside [0, 1] or not finite")
+    rigid = is_rigid(cameras.camera_to_world)
+    if not bool(rigid.all()):
+        raise SceneError(f"{name}: the pose of view {int((~rigid).nonzero()[0])} is not finite and rigid (rotation + translation)")
+    focal = cameras.intrinsics[..., :2]
+    if not bool(torch.isfinite(cameras.intrinsics).all()) or not bool((focal > 0).all()):
+        raise SceneError(f"{name}: intrinsics must be finite with positive focal lengths")
+    if bool(((images - views.background).abs().amax(-1) < 2 / 255).all()):
+        raise SceneError(f"{name}: every view shows nothing but the background")
+    return views
