@@ -46,6 +46,11 @@ class Cameras:
     def positions(self) -> Float[Tensor, "*batch 3"]:
         return self.camera_to_world[..., :3, 3]
 
+    def resized(self, height: int, width: int) -> Cameras:
+        """The same views in images of another size."""
+        scale = torch.tensor([width / self.width, height / self.height] * 2, device=self.intrinsics.device)
+        return Cameras(self.camera_to_world, self.intrinsics * scale, height, width)
+
     def to(self, device: torch.device | str) -> Cameras:
         return replace(self, camera_to_world=self.camera_to_world.to(device), intrinsics=self.intrinsics.to(device))
 

@@ -1,1 +1,6 @@
 """Where posed images come from: one source a file, one protocol (`source.py`)."""
+
+from . import blender, meshes, procedural, srn  # noqa: F401  (each registers its source)
+from .source import SceneError, SceneSource, SourceConfig, open_source, source_config_type, source_names
+
+__all__ = ["SceneError", "SceneSource", "SourceConfig", "open_source", "source_config_type", "source_names"]

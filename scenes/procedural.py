@@ -6,21 +6,20 @@ import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from hypernerf.geometry import camera_rays, look_at
+from hypernerf.geometry import camera_rays
 from hypernerf.types import Cameras, InputError, SceneViews
 
+from .cache import cached_pixels, save_pixels
 from .categories import CATEGORIES
+from .orbits import surrounding_cameras
 from .shape import Shape
 from .source import SPLITS, SourceConfig, Split, register_source
 
-FIELD_OF_VIEW_DEGREES = 45.0
-GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))  # successive views lie far apart in azimuth, however many are taken
 VERSION = 1  # of the recipes: raise it when the same seed gives other pictures, so that caches are not mixed up
 
 
@@ -66,12 +65,13 @@ class ProceduralSource:
         return [f"{split}-{names[i % len(names)]}-{i // len(names):05d}" for i in range(count)]
 
     def load(self, scene_id: str) -> SceneViews:
-        cameras = _cameras(self._rng(scene_id, "cameras"), self.config.views, self.config.size)
+        cameras = surrounding_cameras(self._rng(scene_id, "cameras"), self.config.views, self.config.size)
         path = self.folder / f"{scene_id}.npy"
-        pixels, depths = self._cached(path), None
+        size = self.config.size
+        pixels, depths = cached_pixels(path, (self.config.views, size, size, 4)), None
         if pixels is None or self.config.depths:
             pixels, depths = self._render(scene_id, cameras)
-            _save(path, pixels)
+            save_pixels(path, pixels)
         images = torch.from_numpy(pixels[..., :3]).float() / 255
         masks = torch.from_numpy(pixels[..., 3]).float() / 255
         return SceneViews(scene_id, cameras, images, torch.tensor(self.config.background), masks, depths)
@@ -86,14 +86,6 @@ class ProceduralSource:
         place = [SPLITS.index(split), list(CATEGORIES).index(category), int(number)]  # type: ignore[arg-type]
         return np.random.default_rng([self.config.seed, *place, ("shape", "cameras").index(purpose)])
 
-    def _cached(self, path: Path) -> np.ndarray | None:
-        """Cached pixels [view, height, width, 4] (color, mask); None if there are none or they are not whole."""
-        try:
-            pixels = np.load(path)
-        except (OSError, ValueError, EOFError):
-            return None
-        return pixels if pixels.shape == (self.config.views, self.config.size, self.config.size, 4) else None
-
     def _render(self, scene_id: str, cameras: Cameras) -> tuple[np.ndarray, torch.Tensor]:
         rays = camera_rays(cameras)
         origins, directions = rays.origins.reshape(-1, 3).numpy(), rays.directions.reshape(-1, 3).numpy()
@@ -102,33 +94,3 @@ class ProceduralSource:
         pixels = np.concatenate([color * 255 + 0.5, hits.mask[:, None] * 255.0], axis=1).astype(np.uint8)
         shape = (len(cameras), cameras.height, cameras.width)
         return pixels.reshape(*shape, 4), torch.from_numpy(hits.depth.astype(np.float32)).reshape(shape)
-
-
-def _cameras(rng: np.random.Generator, views: int, size: int) -> Cameras:
-    """Cameras on a sphere that just see the whole unit sphere."""
-    azimuth = rng.uniform(0, 2 * np.pi) + GOLDEN_ANGLE * np.arange(views)
-    height = rng.uniform(np.sin(np.radians(-10)), np.sin(np.radians(60)), views)
-    across = np.sqrt(1 - height**2)
-    half_view = np.radians(FIELD_OF_VIEW_DEGREES / 2)
-    positions = np.stack([across * np.cos(azimuth), across * np.sin(azimuth), height], axis=1) / np.sin(half_view)
-    poses = look_at(torch.from_numpy(positions), torch.zeros(3, dtype=torch.float64), torch.tensor([0.0, 0, 1]).double())
-    focal = size / 2 / np.tan(half_view)
-    return Cameras(poses.float(), torch.tensor([focal, focal, size / 2, size / 2]).float().expand(views, 4), size, size)
-
-
-@lru_cache
-def _warn_once(message: str) -> None:
-    print(message)
-
-
-def _save(path: Path, pixels: np.ndarray) -> None:
-    """Best effort: without a writable cache the scenes are made anew each time, which is slower but right."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            np.save(file, pixels)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        _warn_once(f"the cache {path.parent} cannot be written ({error.strerror}): scenes are made anew; set HYPERNERF_CACHE")

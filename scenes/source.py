@@ -30,6 +30,7 @@ class SourceConfig:
     radius: float | None = None
     near: float | None = None  # near/far: the other usual way to say it, for cameras around the origin:
     far: float | None = None  # the sphere then has radius (far - near) / 2 and its center at the origin
+    up: tuple[float, float, float] | None = None  # for turntables; None: what is up in the training images
     min_views: int = 4  # scenes with fewer views are refused
     max_bad_scenes: int = 10  # more unusable scenes than this in a split stop the run
 

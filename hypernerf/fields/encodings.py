@@ -47,3 +47,14 @@ def sample_planes(
         align_corners=True,
     )
     return sampled.reshape(scenes, 3 * channels, points).transpose(1, 2)
+
+
+def sample_volume(
+    volume: Float[Tensor, "scene 1 channel z y x"], positions: Float[Tensor, "scene point 3"]
+) -> Float[Tensor, "scene point channel"]:
+    """Trilinear features at positions in [-1, 1]^3; the outermost texel centers lie at -1 and 1."""
+    points = positions[:, None, None]
+    sampled = torch.nn.functional.grid_sample(
+        volume[:, 0], points, mode="bilinear", padding_mode="border", align_corners=True
+    )
+    return sampled[:, :, 0, 0].transpose(1, 2)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..ops import batched_mlp
 from ..types import FieldOutput
-from .encodings import frequency_encoding, sample_planes
+from .encodings import frequency_encoding, sample_planes, sample_volume
 from .spec import FieldSpec
 from .weights import FieldWeights
 
@@ -38,6 +38,8 @@ def radiance_field(
     features = frequency_encoding(positions, spec.position_frequencies)
     if spec.plane_resolution:
         features = torch.cat([features, sample_planes(tensors["planes"], positions)], dim=-1)
+    if spec.volume_resolution:
+        features = torch.cat([features, sample_volume(tensors["volume"], positions)], dim=-1)
     trunk = [tensors[name] for name in spec.layer_names]
     if not spec.direction_frequencies:
         output = batched_mlp(features, trunk, backend)
@@ -63,8 +65,8 @@ def initial_weights(spec: FieldSpec, generator: torch.Generator | None = None) -
     result = {}
     for name, shape in spec.param_shapes.items():
         values = torch.randn(shape, generator=generator)
-        if name == "planes":
-            result[name] = 0.1 * values
+        if name in ("planes", "volume"):  # features to be generated: empty in the base
+            result[name] = torch.zeros(shape)
             continue
         scale = math.sqrt(2.0 / shape[1])
         if name in (spec.layer_names[-1], "color_1"):

@@ -7,7 +7,6 @@ format's version, the architecture, the transform back to the user's coordinates
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from ..files import write_atomically
 from ..types import InputError, SceneTransform
 from .spec import FieldSpec
 from .weights import FieldWeights
@@ -37,18 +37,12 @@ class SceneField:
 
 def save_scene_file(path: Path | str, scene: SceneField) -> None:
     """Writes `scene` to `path`, whole or not at all. Raises `InputError` when the place cannot be written to."""
-    path = Path(path)
     tensors = {name: value[0].detach().to("cpu", torch.float16).contiguous() for name, value in scene.weights.tensors.items()}
     facts = {field.name: getattr(scene, field.name) for field in fields(scene) if field.name != "weights"}
     facts["transform"] = asdict(scene.transform)
     metadata = {"version": FORMAT_VERSION, "spec": asdict(scene.weights.spec), **facts}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(save(tensors, {"hypernerf": json.dumps(metadata)}))
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(f"{path}: cannot be written ({error.strerror}): choose another -o") from None
+    data = save(tensors, {"hypernerf": json.dumps(metadata)})
+    write_atomically(path, lambda place: place.write_bytes(data))
 
 
 def load_scene_file(path: Path | str) -> SceneField:

@@ -11,7 +11,7 @@ WIDTHS = (16, 32, 64, 128)  # what the fused kernels of every backend can hold
 
 @dataclass(frozen=True)
 class FieldSpec:
-    """A ReLU network over a frequency encoding and, if `plane_resolution` > 0, three feature planes.
+    """A ReLU network over a frequency encoding and, if their resolutions are not 0, feature planes and a feature volume.
 
     Layers have no bias; a constant input feature gives the first layer one. Density depends on position alone, so that a
     mesh exists; with `direction_frequencies` > 0 color also depends on the viewing direction, through one more layer.
@@ -23,25 +23,28 @@ class FieldSpec:
     direction_frequencies: int = 0
     plane_resolution: int = 0  # texels along a side of each plane; 0: no planes
     plane_channels: int = 8
+    volume_resolution: int = 0  # texels along a side of the volume; 0: none
+    volume_channels: int = 3
 
     def __post_init__(self) -> None:
         if self.width not in WIDTHS:
             raise InputError(f"field.width must be one of {WIDTHS}, not {self.width}")
         limits = {
             "depth": (1, 8), "position_frequencies": (0, 16), "direction_frequencies": (0, 8),
-            "plane_resolution": (0, 256), "plane_channels": (1, 64),
+            "plane_resolution": (0, 256), "plane_channels": (1, 64), "volume_resolution": (0, 128), "volume_channels": (1, 64),
         }  # fmt: skip
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"field.{name} must be in {low}..{high}, not {getattr(self, name)}")
-        if self.plane_resolution == 1:
-            raise InputError("field.plane_resolution must be 0 (no planes) or at least 2")
+        if self.plane_resolution == 1 or self.volume_resolution == 1:
+            raise InputError("field.plane_resolution and field.volume_resolution must be 0 (none) or at least 2")
 
     @property
     def input_features(self) -> int:
-        """3 coordinates, their sines and cosines, the constant, and the features read from the planes."""
+        """3 coordinates, their sines and cosines, the constant, and the features read from planes and volume."""
         planes = 3 * self.plane_channels if self.plane_resolution else 0
-        return 3 + 6 * self.position_frequencies + 1 + planes
+        volume = self.volume_channels if self.volume_resolution else 0
+        return 3 + 6 * self.position_frequencies + 1 + planes + volume
 
     @property
     def layer_names(self) -> tuple[str, ...]:
@@ -50,7 +53,7 @@ class FieldSpec:
 
     @property
     def param_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name -> shape: matrices [out, in], planes [3, channel, row, column]."""
+        """Name -> shape: matrices [out, in], planes [3, channel, row, column], volume [1, channel, z, y, x]."""
         width = self.width
         inputs = [self.input_features] + [width] * self.depth
         outputs = [width] * self.depth + [1 if self.direction_frequencies else 4]
@@ -63,4 +66,6 @@ class FieldSpec:
             shapes["color_1"] = (3, width)
         if self.plane_resolution:
             shapes["planes"] = (3, self.plane_channels, self.plane_resolution, self.plane_resolution)
+        if self.volume_resolution:
+            shapes["volume"] = (1, self.volume_channels, *(self.volume_resolution,) * 3)
         return shapes

@@ -1,11 +1,12 @@
 """From posed images to field weights: image encoder, set encoder, hypernetwork, and the three composed."""
 
-from .generator import Generator, GeneratorConfig
+from .generator import EncoderConfig, Generator, GeneratorConfig, SceneCode
 from .hypernetwork import Hypernetwork, HypernetworkConfig
 from .image_encoder import ImageEncoder, ImageEncoderConfig
+from .lift import LiftConfig
 from .set_encoder import SetEncoderConfig, build_set_encoder
 
 __all__ = [
-    "Generator", "GeneratorConfig", "Hypernetwork", "HypernetworkConfig", "ImageEncoder", "ImageEncoderConfig",
-    "SetEncoderConfig", "build_set_encoder",
+    "EncoderConfig", "Generator", "GeneratorConfig", "Hypernetwork", "HypernetworkConfig", "ImageEncoder", "ImageEncoderConfig",
+    "LiftConfig", "SceneCode", "SetEncoderConfig", "build_set_encoder",
 ]  # fmt: skip

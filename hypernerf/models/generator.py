@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..fields import FieldSpec, FieldWeights, initial_weights
-from ..types import Cameras
+from ..types import Cameras, InputError
 from .hypernetwork import Hypernetwork, HypernetworkConfig
 from .image_encoder import ImageEncoder, ImageEncoderConfig
+from .lift import Lift, LiftConfig
 from .set_encoder import SetEncoderConfig, build_set_encoder
 
 
@@ -19,6 +21,7 @@ from .set_encoder import SetEncoderConfig, build_set_encoder
 class EncoderConfig:
     image: ImageEncoderConfig = dataclasses.field(default_factory=ImageEncoderConfig)
     set: SetEncoderConfig = dataclasses.field(default_factory=SetEncoderConfig)
+    lift: LiftConfig = dataclasses.field(default_factory=LiftConfig)
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,23 @@ class GeneratorConfig:
     field: FieldSpec = dataclasses.field(default_factory=FieldSpec)
 
 
+@dataclass(frozen=True)
+class SceneCode:
+    """What the encoder has to say of scenes: a latent and, if the configuration lifts features, a coarse volume of them."""
+
+    latent: Float[Tensor, "scene latent"]
+    volume: Float[Tensor, "scene feature size size size"] | None = None
+
+    @staticmethod
+    def mean(codes: list[SceneCode]) -> SceneCode:
+        """The average [1, …] over all scenes of several codes."""
+        latent = torch.cat([code.latent for code in codes]).mean(0, keepdim=True)
+        volumes = [code.volume for code in codes if code.volume is not None]
+        return SceneCode(latent, torch.cat(volumes).mean(0, keepdim=True) if volumes else None)
+
+
 class Generator(nn.Module):
-    """`encode`: a set of views to a latent; `generate`: a latent to field weights; calling it does both."""
+    """`encode`: a set of views to a code; `generate`: a code to field weights; calling it does both."""
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
@@ -37,17 +55,25 @@ class Generator(nn.Module):
         latent = config.hypernetwork.latent
         image = config.encoder.image
         self.image_encoder = ImageEncoder(image)
-        self.set_encoder = build_set_encoder(config.encoder.set, image.tokens, image.channels[-1], latent)
-        self.hypernetwork = Hypernetwork(config.hypernetwork, initial_weights(config.field))
+        lift = config.encoder.lift
+        if lift.resolution and not (config.field.plane_resolution or config.field.volume_resolution):
+            raise InputError(
+                "encoder.lift feeds the field's planes and volume: set field.plane_resolution or field.volume_resolution"
+            )
+        self.lift = Lift(lift, image.channels) if lift.resolution else None
+        self.set_encoder = build_set_encoder(config.encoder.set, image.token_count, image.channels[-1], latent)
+        self.hypernetwork = Hypernetwork(
+            config.hypernetwork, initial_weights(config.field), volume=(lift.channels, lift.resolution) if lift.resolution else None
+        )
 
-    def encode(
-        self, images: Float[Tensor, "scene view height width 3"], cameras: Cameras
-    ) -> Float[Tensor, "scene latent"]:
+    def encode(self, images: Float[Tensor, "scene view height width 3"], cameras: Cameras) -> SceneCode:
         """Cameras have batch shape [scene, view] and are in scene-sphere coordinates."""
-        return self.set_encoder(self.image_encoder(images, cameras))
+        stages = self.image_encoder.stages(images, cameras)
+        latent = self.set_encoder(self.image_encoder.tokens(stages, images.shape[1]))
+        return SceneCode(latent, None if self.lift is None else self.lift(stages, cameras))
 
-    def generate(self, latent: Float[Tensor, "scene latent"]) -> FieldWeights:
-        return FieldWeights(self.config.field, self.hypernetwork(latent))
+    def generate(self, code: SceneCode) -> FieldWeights:
+        return FieldWeights(self.config.field, self.hypernetwork(code.latent, code.volume))
 
     def forward(self, images: Float[Tensor, "scene view height width 3"], cameras: Cameras) -> FieldWeights:
         return self.generate(self.encode(images, cameras))

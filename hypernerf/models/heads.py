@@ -121,30 +121,83 @@ class TokenHead(_ChunkedHead):
 class GridHead(nn.Module):
     """Changes of a tensor [..., channel, row, column] that is an image: nearest-neighbor doubling and convolutions.
 
-    Whatever head writes the matrices, neighbors in a grid belong together, and a convolution knows it.
+    Whatever head writes the matrices, neighbors in a grid belong together, and a convolution knows it. If a feature volume
+    [feature, z, y, x] is given too, the tensor must be three planes (xy, xz, yz; rows z or y, columns x or y): each is then
+    also told what the volume holds along the axis it lacks, at the volume's own resolution.
     """
 
-    def __init__(self, width: int, shape: tuple[int, ...], initial_change: float, channels: int = 32) -> None:
+    def __init__(
+        self, width: int, shape: tuple[int, ...], initial_change: float, volume: tuple[int, int] | None = None, channels: int = 32
+    ) -> None:
         super().__init__()
-        self.shape = shape
-        self.images = math.prod(shape[:-3])
+        if volume is not None and shape[:-3] != (3,):
+            raise ValueError(f"a volume conditions three planes, not a tensor of shape {shape}")
+        self.shape, self.images, self.volume = shape, math.prod(shape[:-3]), volume
         self.start = nn.Linear(width, self.images * 2 * channels * 16)
         layers: list[nn.Module] = []
         inputs, size = 2 * channels, 4
-        while size < max(shape[-2:]):
+        end = max(shape[-2:]) if volume is None else volume[1]
+        while size < end:
             layers += [nn.Upsample(scale_factor=2), nn.Conv2d(inputs, channels, 3, padding=1), nn.ReLU()]
             inputs, size = channels, 2 * size
         self.layers = nn.Sequential(*layers)
-        self.write = nn.Conv2d(inputs, shape[-3], 1)
-        nn.init.normal_(self.write.weight, std=initial_change / math.sqrt(inputs))
+        if volume is not None:
+            inside = volume[0] * volume[1]
+            self.collapse = nn.ParameterList(torch.randn(inputs, inside) * math.sqrt(2 / inside) for _ in range(3))
+            self.refine = nn.Conv2d(inputs, channels, 3, padding=1)
+            inputs = channels
+        self.write = nn.Conv2d(inputs, shape[-3], 3, padding=1)
+        nn.init.normal_(self.write.weight, std=initial_change / math.sqrt(9 * inputs))
         nn.init.zeros_(self.write.bias)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, volume: Tensor | None = None) -> Tensor:
         images = torch.relu(self.start(features)).reshape(len(features) * self.images, -1, 4, 4)
-        images = self.write(self.layers(images))
+        images = self.layers(images)
+        if self.volume is not None:
+            if volume is None:
+                raise ValueError("this head was made for a feature volume: pass one")
+            images = nn.functional.interpolate(images, (self.volume[1],) * 2, mode="nearest")
+            images = torch.relu(images + self._seen(volume))
+            images = torch.relu(self.refine(images))
         if images.shape[-2:] != self.shape[-2:]:
-            images = nn.functional.interpolate(images, self.shape[-2:], mode="bilinear", antialias=True)
-        return images.reshape(len(features), *self.shape)
+            images = nn.functional.interpolate(images, self.shape[-2:], mode="bilinear")
+        return self.write(images).reshape(len(features), *self.shape)
+
+    def _seen(self, volume: Tensor) -> Tensor:
+        """[scene, feature, z, y, x] to images [scene * 3, channel, row, column]."""
+        size = volume.shape[-1]
+        along_z, along_y, along_x = (volume.movedim(axis, 2).flatten(1, 2).flatten(2) for axis in (2, 3, 4))
+        # 1x1 convolutions, as matrix products: faster
+        planes = [w @ part for w, part in zip(self.collapse, (along_z, along_y, along_x), strict=True)]
+        return torch.stack(planes, dim=1).flatten(0, 1).unflatten(-1, (size, size))
+
+
+class VolumeHead(nn.Module):
+    """A volume [1, channel, z, y, x], from the latent's features and a lifted feature volume [feature, z, y, x].
+
+    Each texel is written by a small network that sees the lifted features around it and a coarse grid of the latent's.
+    """
+
+    COARSE = 4  # cells along a side of the latent's own grid
+
+    def __init__(
+        self, width: int, shape: tuple[int, ...], initial_change: float, volume: tuple[int, int], channels: int = 16
+    ) -> None:
+        super().__init__()
+        self.shape = shape
+        self.start = nn.Linear(width, channels * self.COARSE**3)
+        self.around = nn.Conv3d(volume[0], channels, 3, padding=1)
+        self.write = small_linear(channels, shape[1], initial_change)
+
+    def forward(self, features: Tensor, volume: Tensor) -> Tensor:
+        coarse = self.start(features).unflatten(-1, (-1, *(self.COARSE,) * 3))
+        hidden = self.around(volume) + nn.functional.interpolate(coarse, volume.shape[-3:], mode="trilinear")
+        hidden = torch.relu(hidden).flatten(2)
+        written = self.write.weight @ hidden + self.write.bias[:, None]
+        written = written.unflatten(-1, volume.shape[-3:])
+        if written.shape[-3:] != self.shape[-3:]:
+            written = nn.functional.interpolate(written, self.shape[-3:], mode="trilinear", align_corners=True)
+        return written[:, None]
 
 
 HEADS = {

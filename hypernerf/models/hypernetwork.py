@@ -16,7 +16,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..types import InputError
-from .heads import HEADS, GridHead
+from .heads import HEADS, GridHead, VolumeHead
+
+# of a generated image's values at step 0. Images are read as features, they are not multiplied into others: their base is 0
+GRID_DEVIATION = 0.3
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,13 @@ class Hypernetwork(nn.Module):
     Args:
         config: head and sizes.
         base: starting values of the written network, without a scene dimension. Vectors are written as one-column matrices;
-            tensors of rank three and more as images over their last two dimensions (`GridHead`).
+            tensors of rank three and four as images over their last two dimensions (`GridHead`), of rank five as volumes.
+        volume: (features, size) of the volume that `forward` will be given with the latent; it conditions images and volumes.
     """
 
-    def __init__(self, config: HypernetworkConfig, base: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self, config: HypernetworkConfig, base: Mapping[str, Tensor], volume: tuple[int, int] | None = None
+    ) -> None:
         super().__init__()
         self.base = nn.ParameterDict({name: nn.Parameter(value.clone()) for name, value in base.items()})
         self.scales = {name: float(value.square().mean().sqrt().clamp_min(1e-3)) for name, value in base.items()}
@@ -62,15 +68,22 @@ class Hypernetwork(nn.Module):
         shapes = {n: (v.shape[0], v[0].numel()) for n, v in base.items() if v.ndim <= 2}
         options = {"rank": config.rank, "chunk": config.chunk, "embedding": config.embedding, "layers": config.token_layers}
         self.head = HEADS[config.head](width, shapes, config.initial_change, **options)
-        self.grids = nn.ModuleDict(
-            {n: GridHead(width, tuple(v.shape), config.initial_change * self.scales[n]) for n, v in base.items() if v.ndim > 2}
-        )
+        self.grids = nn.ModuleDict()
+        for name, value in base.items():
+            if value.ndim == 5:
+                if volume is None:
+                    raise InputError(f"the field's {name} is written from lifted features: set encoder.lift.resolution")
+                self.grids[name] = VolumeHead(width, tuple(value.shape), GRID_DEVIATION, volume)
+            elif value.ndim > 2:
+                self.grids[name] = GridHead(width, tuple(value.shape), GRID_DEVIATION, volume)
 
     @property
     def param_shapes(self) -> dict[str, tuple[int, ...]]:
         return {name: tuple(value.shape) for name, value in self.base.items()}
 
-    def forward(self, latent: Float[Tensor, "scene latent"]) -> dict[str, Tensor]:
+    def forward(
+        self, latent: Float[Tensor, "scene latent"], volume: Float[Tensor, "scene feature size size size"] | None = None
+    ) -> dict[str, Tensor]:
         hidden = self.enter(latent)
         for block in self.blocks:
             hidden = hidden + block(hidden)
@@ -81,5 +94,5 @@ class Hypernetwork(nn.Module):
             factor = factor.reshape(-1, *base.shape)
             result[name] = base * (1 + factor) if self.head.multiplies else base + self.scales[name] * factor
         for name, head in self.grids.items():
-            result[name] = self.base[name] + head(features)
+            result[name] = self.base[name] + head(features, volume)
         return {name: result[name] for name in self.base}

@@ -26,7 +26,7 @@ class ImageEncoderConfig:
             )
 
     @property
-    def tokens(self) -> int:
+    def token_count(self) -> int:
         return (self.image_size // 2 ** len(self.channels)) ** 2
 
 
@@ -36,22 +36,31 @@ class ImageEncoder(nn.Module):
     def __init__(self, config: ImageEncoderConfig) -> None:
         super().__init__()
         self.config = config
-        layers: list[nn.Module] = []
-        inputs = 9
+        stages, inputs = [], 9
         for outputs in config.channels:
-            layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.GroupNorm(8, outputs), nn.ReLU()]
+            conv = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)
+            stages.append(nn.Sequential(conv, nn.GroupNorm(8, outputs), nn.ReLU()))
             inputs = outputs
-        self.layers = nn.Sequential(*layers)
+        self.layers = nn.ModuleList(stages)
 
-    def forward(
+    def stages(
         self, images: Float[Tensor, "scene view height width 3"], cameras: Cameras
-    ) -> Float[Tensor, "scene view token channel"]:
-        scenes, views = images.shape[:2]
+    ) -> list[Float[Tensor, "image channel rows columns"]]:
+        """Feature maps after each convolution, finest first; views of all scenes are one dimension, scene by scene."""
         rays = camera_rays(cameras)
         moment = torch.linalg.cross(rays.origins, rays.directions)
         planes = torch.cat([images * 2 - 1, rays.directions, moment], dim=-1).flatten(0, 1).permute(0, 3, 1, 2)
         size = self.config.image_size
         if planes.shape[-2:] != (size, size):
             planes = nn.functional.interpolate(planes, (size, size), mode="bilinear", antialias=True)
-        features = self.layers(planes)
-        return features.flatten(2).transpose(1, 2).reshape(scenes, views, self.config.tokens, -1)
+        result = []
+        for layer in self.layers:
+            planes = layer(planes)
+            result.append(planes)
+        return result
+
+    def tokens(
+        self, stages: list[Float[Tensor, "image channel rows columns"]], views: int
+    ) -> Float[Tensor, "scene view token channel"]:
+        """The coarsest feature map's places as tokens."""
+        return stages[-1].flatten(2).transpose(1, 2).unflatten(0, (-1, views))

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..fields import FieldWeights, radiance_field
+from ..geometry import cell_points
 
 # Density (1/unit) below which a cell counts as empty. A trained field is far below it in free space and far above it inside
 # an object; a ray through a whole sphere of it would be a third opaque, which no trained field shows.
@@ -36,14 +37,6 @@ def dilated(occupied: Bool[Tensor, "scene size size size"]) -> OccupancyGrid:
     """A grid with every occupied cell's 26 neighbors: a cell is judged by few points, its neighbors may hold the rest."""
     grown = torch.nn.functional.max_pool3d(occupied[:, None].float(), 3, stride=1, padding=1)
     return OccupancyGrid(grown[:, 0] > 0)
-
-
-def cell_points(size: int, jitter: Tensor | None = None) -> Float[Tensor, "point 3"]:
-    """One point in each of size^3 cells, x fastest: the center, or at `jitter` in [0, 1) [size^3, 3] across the cell."""
-    axis = torch.arange(size, dtype=torch.float32)
-    z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
-    corner = torch.stack([x, y, z], dim=-1).reshape(-1, 3)
-    return (corner + (0.5 if jitter is None else jitter)) * (2 / size) - 1
 
 
 @torch.no_grad()

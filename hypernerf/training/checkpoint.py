@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
+from ..files import write_atomically
 from ..types import InputError
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """`write` to a temporary name beside `path`, flush it to the disk, then give it its name."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def save_checkpoint(run: Path, step: int, tensors: dict[str, torch.Tensor], state: dict, keep: int = 2) -> None:

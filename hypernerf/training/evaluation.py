@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,13 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..fields import FieldWeights
-from ..models import Generator
+from ..models import Generator, SceneCode
 from ..rendering import RenderSettings, render_views
 from .experiment import EvaluateConfig
-from .metrics import psnr, ssim
+from .metrics import ImageMetric, psnr, ssim
 from .store import StoredScene, stack_cameras
-
-Metric = Callable[[Tensor, Tensor], Tensor]  # (prediction, target) [view height width 3] -> [view]
 
 
 @dataclass(frozen=True)
@@ -27,16 +24,6 @@ class Scores:
     psnr: float
     ssim: float
     lpips: float | None
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """One scene's target views as predicted, for sheets."""
-
-    scene_id: str
-    context: Float[Tensor, "context height width 3"]
-    prediction: Float[Tensor, "target height width 3"]
-    target: Float[Tensor, "target height width 3"]
 
 
 @torch.no_grad()
@@ -61,7 +48,7 @@ def evaluate_fields(
     fields: Callable[[StoredScene], FieldWeights],
     targets: Callable[[StoredScene], list[int]],
     settings: RenderSettings,
-    lpips: Metric | None = None,
+    lpips: ImageMetric | None = None,
     on_scene: Callable[[StoredScene, FieldWeights, Tensor], None] = lambda scene, weights, images: None,
 ) -> Scores:
     """Scores of the fields that `fields` gives for the scenes, on their target views."""
@@ -79,7 +66,7 @@ def evaluate_images(
     scenes: Sequence[StoredScene],
     predict: Callable[[StoredScene], Float[Tensor, "target height width 3"]],
     targets: Callable[[StoredScene], list[int]],
-    lpips: Metric | None = None,
+    lpips: ImageMetric | None = None,
 ) -> Scores:
     """Scores of predicted images against the scenes' target views."""
     rows = []
@@ -104,12 +91,12 @@ def mean_image(scenes: Sequence[StoredScene]) -> Float[Tensor, "height width 3"]
 
 
 @torch.no_grad()
-def mean_latent(generator: Generator, scenes: Sequence[StoredScene], views: int, most: int = 256, chunk: int = 32) -> Tensor:
-    """The average latent [1, latent] of up to `most` training scenes, each read from its first `views` views."""
+def mean_code(generator: Generator, scenes: Sequence[StoredScene], views: int, most: int = 256, chunk: int = 32) -> SceneCode:
+    """The average code (one scene) of up to `most` training scenes, each read from its first `views` views."""
     chosen = scenes[:: max(1, len(scenes) // most)]
     count = min(views, min(len(scene) for scene in chosen))
-    latents = []
+    codes = []
     for start in range(0, len(chosen), chunk):
         part = [(scene.image(slice(count)), scene.cameras[:count]) for scene in chosen[start : start + chunk]]
-        latents.append(generator.encode(torch.stack([images for images, _ in part]), stack_cameras([c for _, c in part])))
-    return torch.cat(latents).mean(0, keepdim=True)
+        codes.append(generator.encode(torch.stack([images for images, _ in part]), stack_cameras([c for _, c in part])))
+    return SceneCode.mean(codes)

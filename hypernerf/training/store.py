@@ -52,6 +52,17 @@ def shared_sphere(scenes: list[StoredScene], most: int = 64) -> SceneTransform:
     return SceneTransform(tuple(float(x) for x in center), float(np.median([sphere.radius for sphere in spheres])))
 
 
+def shared_up(scenes: list[StoredScene]) -> tuple[float, float, float]:
+    """What is up in the images on average: the nearest coordinate axis, if one is within 30 degrees."""
+    mean = torch.cat([-scene.cameras.camera_to_world[:, :3, 1] for scene in scenes]).mean(0)
+    direction = torch.nn.functional.normalize(mean, dim=0)
+    axis = int(direction.abs().argmax())
+    if direction[axis].abs() > 0.866:
+        direction = torch.nn.functional.one_hot(torch.tensor(axis), 3) * direction[axis].sign()
+    x, y, z = direction.tolist()
+    return (x, y, z)
+
+
 def stack_cameras(cameras: Sequence[Cameras]) -> Cameras:
     """Cameras of equal batch shape and image size, with a new first dimension."""
     return Cameras(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 import signal
 import time
@@ -17,7 +16,7 @@ from ..models import Generator
 from ..rendering import UnionOccupancy, render_rays
 from ..types import InputError, SceneBatch
 from .checkpoint import generator_tensors, load_checkpoint, load_state, save_checkpoint
-from .evaluation import mean_image, mean_latent
+from .evaluation import mean_code, mean_image
 from .experiment import Experiment
 from .losses import reconstruction_loss
 from .store import StoredScene, sample_batch
@@ -150,7 +149,10 @@ class Trainer:
             "validated": self.validated,
         }
         tensors = {f"generator.{name}": value for name, value in self.average.state_dict().items()}
-        tensors["mean_latent"] = mean_latent(self.average, self.scenes, self.config.batch.context[1])
+        mean = mean_code(self.average, self.scenes, self.config.batch.context[1])
+        tensors["mean_code.latent"] = mean.latent
+        if mean.volume is not None:
+            tensors["mean_code.volume"] = mean.volume
         tensors["mean_image"] = self._mean_image
         save_checkpoint(self.run_dir, self.step, tensors, state)
 
@@ -168,8 +170,3 @@ class Trainer:
         self.occupancy.values = state["occupancy"]
         self.minutes, self.validated = state["minutes"], state["validated"]
 
-
-def append_metrics(run: Path, entry: dict) -> None:
-    """One more line of `metrics.jsonl`."""
-    with (run / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps(entry) + "\n")

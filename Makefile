@@ -1,0 +1,28 @@
+# make demo | test | lint: each sets up .venv/ first, from nothing if need be
+PYTHON ?= python3
+PY := .venv/bin/python
+
+.PHONY: setup demo test lint clean
+setup: .venv/done
+
+.venv/done: pyproject.toml constraints.txt
+	test -x $(PY) || $(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch .venv/done
+
+demo: setup
+	$(PY) tools/fit_scenes.py configs/quickstart.yaml --out runs/quickstart --resume
+	$(PY) tools/reconstruct.py runs/quickstart --scene test-chairs-00003 --views 0 1 2 -o out/chair.field.safetensors
+	$(PY) tools/render_views.py out/chair.field.safetensors --orbit 36 -o out/chair.mp4
+	$(PY) tools/export_mesh.py out/chair.field.safetensors -o out/chair.glb
+
+test: setup
+	$(PY) -m pytest -q
+
+lint: setup
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache *.egg-info

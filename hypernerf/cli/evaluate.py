@@ -1,0 +1,38 @@
+"""evaluate: a run's scores on scenes it never saw, beside its baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..types import InputError
+from .common import Parser, check_writable, open_source
+from .finish import print_table, write_json
+from .measure import measure
+from .session import load_run, load_scenes
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = Parser(
+        "Score a run on unseen scenes and views: PSNR, SSIM and (where its weights are at hand) LPIPS for each number of "
+        "context views, and the same for the mean field, the nearest context view and the mean image. Any key of the run's "
+        "configuration can be changed, for instance --source.root DIR.",
+        "  python tools/evaluate.py runs/quickstart --context-views 1 2 3 --json out/metrics.json",
+    )
+    parser.add_argument("run", metavar="RUN", type=Path, help="folder of a tools/fit_scenes.py run")
+    parser.add_argument("--split", choices=("train", "val", "test"), default="test")
+    parser.add_argument("--context-views", type=int, nargs="+", metavar="N", help="numbers of context views (default: the run's)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the metrics there")
+    options, overrides = parser.parse_known_args(arguments)
+    counts = options.context_views
+    if counts is not None and min(counts) < 1:
+        raise InputError(f"--context-views must be at least 1, not {min(counts)}")
+    if options.json is not None:
+        check_writable(options.json.parent, "--json")
+    run = load_run(options.run, overrides)
+    scenes = load_scenes(run.source, options.split, run.transform)
+    source = open_source(run.source)
+    result = measure(run, scenes, counts or run.experiment.evaluate.context_views, source)
+    print_table(result.metrics)
+    if options.json is not None:
+        write_json(options.json, result.metrics)

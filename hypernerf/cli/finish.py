@@ -1,0 +1,98 @@
+"""What a finished run is given: metrics, sheets, turntables, meshes, and a page that shows them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from scenes.source import SceneSource
+
+from ..export import comparison_sheet, extract_mesh, save_frames, save_image, save_mesh
+from ..export.report import ReportData, write_report
+from ..export.sheet import to_bytes
+from ..fields import SceneField, save_scene_file
+from ..files import write_atomically
+from ..geometry import orbit_cameras
+from ..rendering import render_views
+from ..training.logs import read_metrics
+from ..types import InputError
+from .common import console, tracked
+from .measure import measure
+from .session import Run, load_scenes
+
+
+def finish_run(run: Run, source: SceneSource, training_scenes: int) -> None:
+    """Evaluates on the test split and writes metrics.json, samples/ and report.html into the run folder."""
+    config = run.experiment.evaluate
+    scenes = load_scenes(run.source, "test", run.transform)
+    result = measure(run, scenes, config.context_views, source)
+    result.metrics["training"] = {"scenes": training_scenes, **_last_step(run.folder)}
+    write_json(run.folder / "metrics.json", result.metrics)
+    samples = run.folder / "samples"
+    save_image(samples / "test.png", comparison_sheet(result.rows[:12]))
+    shown = result.fields[: max(config.meshes, 1)]
+    save_turntable(samples / "turntable.mp4", shown)
+    save_turntable(samples / "turntable.gif", shown)
+    meshes = []
+    for field in tracked(shown[: config.meshes], "meshes"):
+        save_scene_file(samples / f"{field.name}.field.safetensors", field)
+        try:
+            save_mesh(samples / f"{field.name}.glb", extract_mesh(field, 96))
+            meshes.append(samples / f"{field.name}.glb")
+        except InputError as error:
+            console.print(f"[yellow]{error}[/]")
+    write_report(
+        run.folder / "report.html",
+        ReportData(
+            title=run.folder.resolve().name,
+            metrics=result.metrics,
+            train=read_metrics(run.folder, "train"),
+            validation=read_metrics(run.folder, "validation"),
+            sheets=[samples / "test.png", *sorted(samples.glob("step_*.png"))[-1:]],
+            turntable=samples / "turntable.gif",
+            meshes=meshes,
+        ),
+    )
+    print_table(result.metrics)
+    console.print(f"look at {run.folder / 'report.html'}; scene files and meshes are in {samples}")
+
+
+def _last_step(folder: Path) -> dict[str, float]:
+    entries = read_metrics(folder, "train")
+    return {key: entries[-1][key] for key in ("step", "minutes", "rays_per_second")} if entries else {}
+
+
+def save_turntable(path: Path, fields: list[SceneField], frames: int = 36, size: int = 96) -> None:
+    """The fields turning side by side, each seen from where its context cameras were."""
+    columns = [to_bytes(_orbit(field, frames, size)) for field in tracked(fields, f"turntable {path.suffix[1:]}")]
+    save_frames(path, np.concatenate(columns, axis=2))
+
+
+def _orbit(field: SceneField, frames: int, size: int) -> torch.Tensor:
+    cameras = orbit_cameras(
+        frames, distance=field.camera_distance, elevation_degrees=25.0, size=(size, size),
+        field_of_view_degrees=field.field_of_view_degrees, up=torch.tensor(field.up),
+    )  # fmt: skip
+    return render_views(field.weights, cameras, torch.tensor(field.background)).color
+
+
+def write_json(path: Path, values: dict) -> None:
+    write_atomically(path, lambda place: place.write_text(json.dumps(values, indent=2) + "\n"))
+
+
+def print_table(metrics: dict) -> None:
+    """Scores and baselines, one a line."""
+    lines = [(f"{count} context view{'s' * (count != '1')}", scores) for count, scores in metrics["context_views"].items()]
+    lines += [(name.replace("_", " "), scores) for name, scores in metrics["baselines"].items()]
+    console.print(f"on {metrics['scenes']} unseen scenes, unseen views:")
+    for name, scores in lines:
+        console.print(f"  {name:18} PSNR {scores['psnr']:6.2f} dB   SSIM {scores['ssim']:.3f}")
+    if "shape" in metrics:
+        shape = metrics["shape"]
+        console.print(
+            f"  shape, {shape['context_views']} views: IoU {shape['iou']:.3f}, Chamfer-L1 {shape['chamfer_l1']:.4f} "
+            f"(mean field: {shape['mean_field']['iou']:.3f}, {shape['mean_field']['chamfer_l1']:.4f})"
+        )

@@ -1,0 +1,132 @@
+"""fit_scenes: train a generator on many scenes, measure it on scenes it never saw, and write a report to look at."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+from rich.progress import TextColumn
+
+from scenes.source import SourceConfig
+
+from ..config import apply_overrides, dump_yaml, load_yaml, to_dict
+from ..export import Row, comparison_sheet, save_image
+from ..files import write_atomically
+from ..training import Experiment, StepReport, StoredScene, Trainer, normalized, shared_sphere, shared_up
+from ..training import evaluate_fields, reconstruct, target_views
+from ..training.checkpoint import saved_steps
+from ..training.logs import append_metrics, open_tensorboard
+from ..types import InputError
+from .common import Parser, check_writable, console, open_source, parse_config, progress_bar, sphere_of
+from .finish import finish_run
+from .session import load_run, load_scenes
+
+EXAMPLE = """  python tools/fit_scenes.py configs/quickstart.yaml --out runs/try --train.minutes 1
+  python tools/fit_scenes.py configs/quickstart.yaml --out runs/try --resume"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = Parser(
+        "Train on many scenes; RUN then holds checkpoints, metrics.json and report.html. Any key of the configuration can be "
+        "set by --section.key VALUE, for instance --train.minutes 30 --source.root DIR.",
+        EXAMPLE,
+    )
+    parser.add_argument("config", metavar="CONFIG", help="a YAML file; see configs/")
+    parser.add_argument("--out", metavar="RUN", type=Path, help="run folder (default: runs/NAME of the configuration)")
+    parser.add_argument("--resume", action="store_true", help="go on from RUN's newest checkpoint, if it has one")
+    options, overrides = parser.parse_known_args(arguments)
+    values = apply_overrides(load_yaml(options.config), overrides)
+    source, experiment = parse_config(values, options.config)
+    folder = options.out or Path("runs") / Path(options.config).stem
+    started = bool(saved_steps(folder)) if folder.exists() else False
+    if started and not options.resume:
+        raise InputError(f"{folder}: already holds a run: give --resume to go on with it, or another --out")
+    check_writable(folder, "--out")
+    (folder / "samples").mkdir(exist_ok=True)
+
+    training, source = _load_training(source)
+    validation = load_scenes(source, "val", sphere_of(source))
+    write_atomically(
+        folder / "config.yaml",
+        lambda path: path.write_text(dump_yaml({"source": to_dict(source), **to_dict(experiment)})),
+    )
+    trainer = Trainer(experiment, training, folder)
+    if started:
+        trainer.resume()
+        console.print(f"resumed at step {trainer.step}, {trainer.minutes:.1f} minutes in")
+    else:
+        (folder / "metrics.jsonl").unlink(missing_ok=True)
+    if not _train(trainer, experiment, validation, folder):
+        console.print(f"interrupted: --resume goes on from step {trainer.step} in {folder}")
+        return 130
+    finish_run(load_run(folder), open_source(source), len(training))
+    return 0
+
+
+def _load_training(source: SourceConfig) -> tuple[list[StoredScene], SourceConfig]:
+    """The training scenes in the scene sphere, and the configuration with sphere and up axis stated."""
+    scenes = load_scenes(source, "train", None)
+    sphere = sphere_of(source) or shared_sphere(scenes)
+    source = replace(source, center=sphere.center, radius=sphere.radius, near=None, far=None, up=source.up or shared_up(scenes))
+    center = ", ".join(f"{x:.3g}" for x in sphere.center)
+    console.print(f"{len(scenes)} training scenes; scene sphere at ({center}), radius {sphere.radius:.3g}")
+    return normalized(scenes, sphere), source
+
+
+def _train(trainer: Trainer, experiment: Experiment, validation: list[StoredScene], folder: Path) -> bool:
+    """Trains with a bar; False if interrupted."""
+    recent: deque[StepReport] = deque(maxlen=50)
+    writer = open_tensorboard(folder) if experiment.train.tensorboard else None
+
+    def summary() -> str:
+        mean = {name: sum(getattr(r, name) for r in recent) / len(recent) for name in ("loss", "psnr", "rays_per_second")}
+        return f"step {trainer.step}  loss {mean['loss']:.4f}  PSNR {mean['psnr']:.2f} dB  {mean['rays_per_second'] / 1e3:.1f}k rays/s"
+
+    with progress_bar(TextColumn("{task.fields[text]}")) as progress:
+        task = progress.add_task("train", total=1.0, completed=trainer.progress, text="")
+
+        def on_step(report: StepReport) -> None:
+            recent.append(report)
+            progress.update(task, completed=report.progress, text=summary())
+            if report.step % 20 == 0:
+                append_metrics(folder, {"kind": "train", **asdict(report)})
+                if writer is not None:
+                    writer.add_scalar("train/psnr", report.psnr, report.step)
+                    writer.add_scalar("train/loss", report.loss, report.step)
+
+        def on_validation(current: Trainer) -> None:
+            scores = _validate(current, experiment, validation, folder)
+            append_metrics(folder, {"kind": "validation", "step": current.step, "minutes": current.minutes, **scores})
+            shown = "  ".join(f"{count} views {value:.2f} dB" for count, value in scores["psnr"].items())
+            console.print(f"{current.minutes:6.1f} min  {summary()}  | unseen: {shown}")
+            if writer is not None:
+                for count, value in scores["psnr"].items():
+                    writer.add_scalar(f"validation/psnr_{count}_views", value, current.step)
+
+        return trainer.run(on_step, on_validation)
+
+
+def _validate(trainer: Trainer, experiment: Experiment, scenes: list[StoredScene], folder: Path) -> dict:
+    """PSNR on up to 16 unseen scenes, 4 views each, and a sheet of the first six."""
+    config = replace(experiment.evaluate, max_target_views=min(4, experiment.evaluate.max_target_views or 4))
+    counts, result, rows = sorted(config.context_views), {}, []
+
+    def targets(scene: StoredScene) -> list[int]:
+        return target_views(scene, config, counts)
+
+    for count in counts:
+        views = config.views_for(count)
+
+        def keep(scene: StoredScene, weights, images: torch.Tensor, views=views, last=count == counts[-1]) -> None:
+            if last and len(rows) < 6:
+                rows.append(Row(scene.image(views), images[:2], scene.image(targets(scene)[:2])))
+
+        fields = lambda scene, views=views: reconstruct(trainer.average, scene, views)  # noqa: E731
+        result[str(count)] = evaluate_fields(scenes[:16], fields, targets, experiment.render, on_scene=keep).psnr
+    save_image(folder / "samples" / f"step_{trainer.step:08d}.png", comparison_sheet(rows))
+    return {"psnr": result}
+
+

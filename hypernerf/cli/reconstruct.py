@@ -1,0 +1,64 @@
+"""reconstruct: a scene file from a few posed images, in one forward pass."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from scenes.detect import load_scene_folder
+from scenes.source import SceneError, check_scene
+
+from ..fields import save_scene_file
+from ..training import normalized, reconstruct, store_scene
+from ..types import InputError, SceneViews
+from .common import Parser, check_writable, console, open_source
+from .session import Run, load_run
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = Parser(
+        "Read a few posed images of a scene and write its field: a file of tens of kilobytes that render_views.py and "
+        "export_mesh.py read. The scene is a folder in any known format (SRN, NeRF-synthetic transforms.json), or the name "
+        "of a scene of the run's own source.",
+        "  python tools/reconstruct.py runs/quickstart --scene test-chairs-00003 --views 0 1 2 -o out/chair.field.safetensors",
+    )
+    parser.add_argument("run", metavar="RUN", type=Path, help="folder of a tools/fit_scenes.py run")
+    parser.add_argument("--scene", required=True, metavar="DIR", help="folder of one scene, or a scene's name in the run's source")
+    parser.add_argument("--views", type=int, nargs="+", metavar="I", help="numbers of the images to read (default: all)")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="NAME.field.safetensors")
+    options, overrides = parser.parse_known_args(arguments)
+    check_writable(options.output.parent, "-o")
+    run = load_run(options.run, overrides)
+    views = _select(_load(run, options.scene), options.views)
+    started = time.perf_counter()
+    (scene,) = normalized([store_scene(views)], run.transform)
+    weights = reconstruct(run.generator, scene, range(len(scene)))
+    field = run.scene_field(options.output.name.split(".")[0], weights, scene.cameras)
+    seconds = time.perf_counter() - started
+    save_scene_file(options.output, field)
+    size = options.output.stat().st_size / 1000
+    console.print(f"{options.output}: {len(scene)} views read in {seconds * 1000:.0f} ms, {size:.1f} kB")
+
+
+def _load(run: Run, name: str) -> SceneViews:
+    if Path(name).exists():
+        return check_scene(load_scene_folder(Path(name), run.source.background))
+    source = open_source(run.source)
+    if any(name in source.scene_ids(split) for split in ("train", "val", "test")):
+        return check_scene(source.load(name))
+    raise InputError(f"{name}: no such folder, and no scene of the run's source {run.source.name!r} has this name: check --scene")
+
+
+def _select(views: SceneViews, numbers: Sequence[int] | None) -> SceneViews:
+    if numbers is None:
+        return views
+    wrong = [number for number in numbers if not 0 <= number < len(views)]
+    if wrong:
+        raise InputError(f"--views {wrong[0]}: {views.scene_id} has views 0 to {len(views) - 1}")
+    if len(set(numbers)) < len(numbers):
+        raise InputError("--views names a view twice: give each once")
+    chosen = views[list(numbers)]
+    if bool(((chosen.images - chosen.background).abs().amax(-1) < 2 / 255).all()):
+        raise SceneError(f"{views.scene_id}: the chosen views show nothing but the background: choose other --views")
+    return chosen

@@ -1,0 +1,99 @@
+"""render_scenes: a folder of meshes to posed views that any program of the field can read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from scenes.meshes import divide_meshes, mesh_files
+from scenes.orbits import surrounding_cameras
+from scenes.source import SceneError
+from scenes.writing import write_scene
+
+from ..types import InputError
+from .common import Parser, check_writable, console, tracked
+
+
+@dataclass(frozen=True)
+class _Job:
+    mesh: Path
+    folder: Path
+    number: int
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = Parser(
+        "Draw every .glb, .gltf, .obj and .ply file under MESH_DIR from all sides: textured, lit, anti-aliased, with an alpha "
+        "channel. Objects are scaled into the unit sphere, z up. OUT_train, OUT_val and OUT_test (srn) or OUT/train, OUT/val "
+        "and OUT/test (blender) then hold a folder each; color variants of one object stay in one split.",
+        "  python tools/render_scenes.py meshes out/meshes --views 24 --size 64",
+    )
+    parser.add_argument("meshes", metavar="MESH_DIR", type=Path, help="searched with its subfolders")
+    parser.add_argument("out", metavar="OUT", type=Path, help="folder (blender) or common prefix (srn) to write")
+    parser.add_argument("--size", type=int, default=64, help="pixels along a side (default: 64)")
+    parser.add_argument("--views", type=int, default=24, help="views an object (default: 24)")
+    parser.add_argument("--format", choices=("srn", "blender"), default="srn", help="layout (default: srn)")
+    parser.add_argument("--supersample", type=int, default=3, help="rays a pixel: the square of this (default: 3)")
+    parser.add_argument("--up", choices=("y", "z"), default="y", help="the files' up axis (default: y)")
+    parser.add_argument("--val-share", type=float, default=0.05, help="share of the objects in val (default: 0.05)")
+    parser.add_argument("--test-share", type=float, default=0.15, help="share of the objects in test (default: 0.15)")
+    parser.add_argument("--seed", type=int, default=0, help="of splits and cameras (default: 0)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
+    options = parser.parse_args(arguments)
+    if min(options.size, options.views, options.supersample, options.workers) < 1:
+        raise InputError("--size, --views, --supersample and --workers must be at least 1")
+    if min(options.val_share, options.test_share) < 0 or options.val_share + options.test_share >= 1:
+        raise InputError("--val-share and --test-share must not be negative and leave room for training scenes")
+    jobs = _jobs(options)
+    check_writable(options.out.parent, "OUT")
+    draw = partial(
+        _draw, size=options.size, views=options.views, layout=options.format, supersample=options.supersample,
+        up=options.up, seed=options.seed,
+    )  # fmt: skip
+    problems = [text for text in tracked(_results(draw, jobs, options.workers), "draw", len(jobs)) if text]
+    for text in problems:
+        console.print(f"[yellow]left out: {text}[/]")
+    console.print(f"{len(jobs) - len(problems)} of {len(jobs)} objects drawn, {options.views} views of {options.size}x{options.size} each")
+    if len(problems) == len(jobs):
+        raise InputError(f"{options.meshes}: none of its meshes could be drawn")
+
+
+def _jobs(options) -> list[_Job]:
+    files = {str(path.relative_to(options.meshes).with_suffix("")): path for path in mesh_files(options.meshes)}
+    numbers = {name: number for number, name in enumerate(files)}
+    jobs = []
+    for split, names in divide_meshes(list(files), options.val_share, options.test_share, options.seed).items():
+        place = Path(f"{options.out}_{split}") if options.format == "srn" else options.out / split
+        jobs += [_Job(files[name], place / name.replace(os.sep, "__"), numbers[name]) for name in names]
+    return jobs
+
+
+def _results(draw: partial, jobs: list[_Job], workers: int) -> Iterator[str]:
+    if workers == 1:
+        yield from map(draw, jobs)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        yield from pool.map(draw, jobs, chunksize=4)
+
+
+def _draw(job: _Job, *, size: int, views: int, layout: str, supersample: int, up: str, seed: int) -> str:
+    """Draws and writes one object; what went wrong, or nothing."""
+    from scenes.mesh_rendering import draw_views, load_mesh, to_pixels  # noqa: PLC0415  (in each process, once)
+
+    torch.set_num_threads(1)
+    cameras = surrounding_cameras(np.random.default_rng([seed, job.number]), views, size)
+    try:
+        pixels = to_pixels(draw_views(load_mesh(job.mesh, up), cameras, supersample)).numpy()
+    except SceneError as error:
+        return str(error)
+    if not pixels[..., 3].any():
+        return f"{job.mesh}: nothing of it is seen in any view"
+    write_scene(job.folder, layout, pixels, cameras)
+    return ""

@@ -1,0 +1,64 @@
+"""render_views: new views of a reconstructed scene, as a video, a gif or pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from scenes.camera_path import read_camera_path
+
+from ..export import save_frames
+from ..export.sheet import to_bytes
+from ..fields import SceneField, load_scene_file
+from ..geometry import normalize_cameras, orbit_cameras
+from ..rendering import RenderSettings, render_views
+from ..types import Cameras, InputError
+from .common import Parser, check_writable, console, tracked
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = Parser(
+        "Render a scene file: a turn around the object, or given cameras (nerfstudio's transforms.json: OpenGL axes, the "
+        "units of the scene's own cameras).",
+        "  python tools/render_views.py out/chair.field.safetensors --orbit 36 --size 128 128 -o out/chair.mp4",
+    )
+    parser.add_argument("scene", metavar="SCENE", type=Path, help="NAME.field.safetensors of tools/reconstruct.py")
+    path = parser.add_mutually_exclusive_group()
+    path.add_argument("--orbit", type=int, metavar="N", help="N views around the object (default: 36)")
+    path.add_argument("--cameras", type=Path, metavar="FILE", help="transforms.json with the cameras to render")
+    parser.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="pixels (default: 128 128, or the cameras' own)")
+    parser.add_argument("--elevation", type=float, default=25.0, metavar="DEGREES", help="of the orbit (default: 25)")
+    parser.add_argument("--samples", type=int, default=64, metavar="N", help="points a ray (default: 64)")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="FILE.mp4, FILE.gif, or a folder for 0000.png …")
+    options = parser.parse_args(arguments)
+    if options.output.suffix.lower() not in ("", ".mp4", ".gif"):
+        raise InputError(f"{options.output}: unknown format {options.output.suffix!r}: use FILE.mp4, FILE.gif or a folder")
+    check_writable(options.output.parent, "-o")
+    scene = load_scene_file(options.scene)
+    cameras = _cameras(scene, options)
+    settings = RenderSettings(samples=options.samples)
+    frames = []
+    for number in tracked(range(len(cameras)), "render"):
+        view = render_views(scene.weights, cameras[number : number + 1], torch.tensor(scene.background), settings)
+        frames.append(to_bytes(view.color[0]))
+    save_frames(options.output, np.stack(frames))
+    console.print(f"{options.output}: {len(frames)} views of {cameras.height}x{cameras.width}")
+
+
+def _cameras(scene: SceneField, options) -> Cameras:
+    """In scene-sphere coordinates."""
+    if options.size is not None and not all(8 <= value <= 8192 for value in options.size):
+        raise InputError(f"--size must be between 8 and 8192 pixels, not {options.size[0]} {options.size[1]}")
+    if options.cameras is not None:
+        cameras = normalize_cameras(read_camera_path(options.cameras), scene.transform)
+        return cameras if options.size is None else cameras.resized(*options.size)
+    count = 36 if options.orbit is None else options.orbit
+    if count < 1:
+        raise InputError(f"--orbit must be at least 1, not {count}")
+    return orbit_cameras(
+        count, distance=scene.camera_distance, elevation_degrees=options.elevation, size=tuple(options.size or (128, 128)),
+        field_of_view_degrees=scene.field_of_view_degrees, up=torch.tensor(scene.up),
+    )  # fmt: skip

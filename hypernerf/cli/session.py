@@ -1,0 +1,88 @@
+"""A trained run, read back from its folder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from scenes.loading import load_split
+from scenes.source import SourceConfig, Split
+
+from ..config import apply_overrides, load_yaml
+from ..fields import FieldWeights, SceneField
+from ..models import Generator, SceneCode
+from ..training import Experiment, StoredScene, normalized, store_scene
+from ..training.checkpoint import generator_tensors, load_checkpoint
+from ..types import Cameras, InputError, SceneTransform
+from .common import console, open_source, parse_config, sphere_of, tracked
+
+
+@dataclass(frozen=True)
+class Run:
+    """A generator with what it was trained on. `source` states the scene sphere and the up axis."""
+
+    folder: Path
+    source: SourceConfig
+    experiment: Experiment
+    generator: Generator
+    mean_code: SceneCode  # of the training scenes
+    mean_image: Tensor  # [height, width, 3]
+    step: int
+
+    @property
+    def transform(self) -> SceneTransform:
+        sphere = sphere_of(self.source)
+        if sphere is None:
+            raise InputError(f"{self.folder / 'config.yaml'}: states no scene sphere: set source.center and source.radius")
+        return sphere
+
+    def scene_field(self, name: str, weights: FieldWeights, cameras: Cameras) -> SceneField:
+        """What a scene file holds. `cameras` [view] in scene-sphere coordinates say from where it is best looked at."""
+        focal = float(cameras.intrinsics[:, :2].mean())
+        return SceneField(
+            name=name,
+            weights=weights.rounded(),
+            transform=self.transform,
+            background=self.source.background,
+            up=self.source.up or (0.0, 0.0, 1.0),
+            camera_distance=float(cameras.positions.norm(dim=-1).mean()),
+            field_of_view_degrees=math.degrees(2 * math.atan(min(cameras.height, cameras.width) / 2 / focal)),
+        )
+
+
+def load_run(folder: Path | str, overrides: Sequence[str] = ()) -> Run:
+    """The newest checkpoint of a run folder, with its configuration changed by `--section.key VALUE` arguments.
+
+    Raises:
+        InputError: not a run folder, or one whose parts do not fit each other.
+    """
+    folder = Path(folder)
+    config = folder / "config.yaml"
+    if not config.is_file():
+        raise InputError(f"{folder}: not a run folder (no config.yaml): give the --out of a tools/fit_scenes.py run")
+    source, experiment = parse_config(apply_overrides(load_yaml(config), overrides), str(config))
+    step, tensors = load_checkpoint(folder)
+    generator = Generator(experiment.generator)
+    try:
+        generator.load_state_dict(generator_tensors(tensors))
+        code = SceneCode(tensors["mean_code.latent"], tensors.get("mean_code.volume"))
+        image = tensors["mean_image"]
+    except (RuntimeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{folder}: the checkpoint does not fit config.yaml ({reason}): train anew in another --out") from None
+    return Run(folder, source, experiment, generator.eval().requires_grad_(False), code, image, step)
+
+
+def load_scenes(source: SourceConfig, split: Split, transform: SceneTransform | None) -> list[StoredScene]:
+    """All usable scenes of a split, brought into the scene sphere if `transform` is given; unusable ones are named."""
+    opened = open_source(source)
+    views = load_split(opened, source, split, on_problem=lambda text: console.print(f"[yellow]{text}[/]"))
+    stored = [store_scene(v) for v in tracked(views, f"load {split} scenes", len(opened.scene_ids(split)))]
+    return stored if transform is None else normalized(stored, transform)
+
+

@@ -1,0 +1,42 @@
+"""Finding scenes in folders, and dividing them into splits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hypernerf.types import InputError
+
+from .source import Split
+
+
+def require_root(root: str | None, name: str) -> str:
+    if root is None:
+        raise InputError(f"source {name!r} reads files: set source.root to their folder")
+    return root
+
+
+def scene_folders(root: Path, is_scene: Callable[[Path], bool]) -> list[Path]:
+    """Folders in `root`, or one level further down, that hold a scene; sorted by name. `root` need not exist."""
+    if not root.is_dir():
+        return []
+    children = sorted(path for path in root.iterdir() if path.is_dir())
+    found = [path for path in children if is_scene(path)]
+    return found or [path for child in children for path in sorted(child.iterdir()) if path.is_dir() and is_scene(path)]
+
+
+def divide(names: Sequence[str], shares: dict[Split, float], seed: int = 0) -> dict[Split, list[str]]:
+    """A seeded division by shares that sum to 1, each split sorted; every split that has a share gets at least one name."""
+    order = np.random.default_rng(seed).permutation(len(names))
+    wanted = [name for name, share in shares.items() if share > 0]
+    counts = {name: max(1, round(shares[name] * len(names))) for name in wanted[1:]}
+    result: dict[Split, list[str]] = {name: [] for name in shares}
+    end = len(names)
+    for name in reversed(wanted[1:]):
+        start = max(1, end - counts[name]) if end > 1 else end
+        result[name] = sorted(names[i] for i in order[start:end])
+        end = start
+    result[wanted[0]] = sorted(names[i] for i in order[:end])
+    return result

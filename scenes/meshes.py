@@ -1,0 +1,105 @@
+"""A folder of mesh files as scenes: each is drawn when it is first asked for, and kept in a cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hypernerf.types import InputError, SceneViews
+
+from .cache import cached_pixels, save_pixels
+from .folders import divide, require_root
+from .orbits import surrounding_cameras
+from .source import SourceConfig, Split, register_source
+
+SUFFIXES = (".glb", ".gltf", ".obj", ".ply")
+COLORS = "red|blue|green|yellow|orange|purple|pink|brown|black|white|gray|grey|cyan|magenta"
+
+
+@dataclass(frozen=True)
+class MeshesConfig(SourceConfig):
+    """`root` is searched with its subfolders. Meshes that differ by a color's name alone stay in one split."""
+
+    center: tuple[float, float, float] | None = (0.0, 0.0, 0.0)
+    radius: float | None = 1.0
+    views: int = 24
+    size: int = 64  # pixels along a side
+    supersample: int = 3  # rays a pixel: the square of this
+    mesh_up: str = "y"  # the files' up axis: y (glTF, most OBJ) or z
+    val_share: float = 0.05
+    test_share: float = 0.15
+    seed: int = 0
+    cache: str | None = None  # folder; None: $HYPERNERF_CACHE, else ~/.cache/hypernerf
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mesh_up not in ("y", "z"):
+            raise InputError(f"source.mesh_up must be y or z, not {self.mesh_up!r}")
+        if min(self.views, self.size, self.supersample) < 1:
+            raise InputError("source.views, source.size and source.supersample must be at least 1")
+        if not (0 <= self.val_share and 0 <= self.test_share and self.val_share + self.test_share < 1):
+            raise InputError("source.val_share and source.test_share must not be negative and leave room for training scenes")
+
+
+def mesh_files(root: Path) -> list[Path]:
+    """All mesh files under `root`, sorted. Raises `InputError` when there is none."""
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder")
+    found = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not found:
+        raise InputError(f"{root}: no {', '.join(SUFFIXES)} files there")
+    return found
+
+
+def base_name(name: str) -> str:
+    """The name without a color at its end: `pack/bed_red` and `pack/bed_blue` are one object in two colors."""
+    return re.sub(rf"[_\-. ]({COLORS})$", "", name.lower())
+
+
+def divide_meshes(names: list[str], val_share: float, test_share: float, seed: int = 0) -> dict[Split, list[str]]:
+    """Splits by base name, so that no object is trained on in one color and measured in another."""
+    families: dict[str, list[str]] = {}
+    for name in names:
+        families.setdefault(base_name(name), []).append(name)
+    shares: dict[Split, float] = {"train": 1 - val_share - test_share, "val": val_share, "test": test_share}
+    parts = divide(sorted(families), shares, seed)
+    return {split: [name for family in chosen for name in families[family]] for split, chosen in parts.items()}
+
+
+@register_source("meshes", MeshesConfig)
+class MeshesSource:
+    def __init__(self, config: MeshesConfig) -> None:
+        self.config = config
+        root = Path(require_root(config.root, "meshes"))
+        self._files = {str(path.relative_to(root).with_suffix("")): path for path in mesh_files(root)}
+        self._splits = divide_meshes(list(self._files), config.val_share, config.test_share, config.seed)
+        cache = config.cache or os.environ.get("HYPERNERF_CACHE") or Path.home() / ".cache" / "hypernerf"
+        facts = [1, config.views, config.size, config.supersample, config.mesh_up, config.seed]
+        self.folder = Path(cache) / f"meshes-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}"
+
+    def scene_ids(self, split: Split) -> list[str]:
+        return self._splits[split]
+
+    def load(self, scene_id: str) -> SceneViews:
+        from .mesh_rendering import draw_views, load_mesh, to_pixels  # noqa: PLC0415  (trimesh is slow to import)
+
+        config, file = self.config, self._files[scene_id]
+        stat = file.stat()
+        key = hashlib.sha256(f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:16]
+        number = int(hashlib.sha256(scene_id.encode()).hexdigest()[:8], 16)
+        cameras = surrounding_cameras(np.random.default_rng([config.seed, number]), config.views, config.size)
+        pixels = cached_pixels(self.folder / f"{key}.npy", (config.views, config.size, config.size, 4))
+        if pixels is None:
+            pixels = to_pixels(draw_views(load_mesh(file, config.mesh_up), cameras, config.supersample)).numpy()
+            save_pixels(self.folder / f"{key}.npy", pixels)
+        values = torch.from_numpy(pixels).float() / 255
+        mask, background = values[..., 3], torch.tensor(config.background)
+        images = values[..., :3] * mask[..., None] + background * (1 - mask[..., None])
+        return SceneViews(scene_id, cameras, images, background, mask)

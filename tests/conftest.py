@@ -1,0 +1,73 @@
+"""Shared fixtures. Nothing here needs a file that is not made on the spot."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from hypernerf.fields import FieldSpec, FieldWeights, SceneField, initial_weights
+from hypernerf.geometry import orbit_cameras
+from hypernerf.types import Cameras, SceneTransform
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory):
+    os.environ["HYPERNERF_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def cameras() -> Cameras:
+    return orbit(4)
+
+
+def orbit(count: int, size: int = 24) -> Cameras:
+    return orbit_cameras(
+        count, distance=2.613, elevation_degrees=20.0, size=(size, size), field_of_view_degrees=45.0, up=torch.tensor([0.0, 0, 1])
+    )
+
+
+def ball(radius: float = 0.5, density: float = 60.0) -> FieldWeights:
+    """A field that is a ball: relu units measure |x|, |y| and |z| in many directions, so density falls beyond `radius`.
+
+    The first layer has units relu(n_i . x) for directions n_i spread over the sphere; their mean is |x| / 4.
+    """
+    spec = FieldSpec(width=128, depth=1, position_frequencies=0)
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.nn.functional.normalize(torch.randn(64, 3, generator=generator), dim=-1)
+    first = torch.zeros(1, 128, 4)
+    first[0, :64, :3], first[0, 64:, :3] = directions, -directions
+    first[0, 0] = torch.tensor([0.0, 0.0, 0.0, 1.0])  # the constant, passed on
+    steep = density / 10 / (radius / 2)
+    last = torch.zeros(1, 4, 128)
+    last[0, 0] = -steep * 4 / 126
+    last[0, 0, 0] = steep * radius + 3 + 0.7
+    last[0, 1:, 0] = torch.tensor([2.0, -1.0, 0.5])
+    return FieldWeights(spec, {"layer_0": first, "layer_1": last})
+
+
+@pytest.fixture
+def scene_field() -> SceneField:
+    return SceneField("ball", ball().rounded(), SceneTransform((1.0, 2.0, 3.0), 2.0), background=(1.0, 1.0, 1.0))
+
+
+@pytest.fixture
+def random_field() -> FieldWeights:
+    spec = FieldSpec(width=16, depth=2, position_frequencies=3, plane_resolution=6, plane_channels=2)
+    generator = torch.Generator().manual_seed(1)
+    base = initial_weights(spec, generator)
+    return FieldWeights(spec, {name: value[None] + 0.3 * torch.randn(value.shape, generator=generator) for name, value in base.items()})
+
+
+def run_tool(name: str, *arguments: str | Path) -> tuple[int, str, str]:
+    """(exit code, stdout, stderr) of a command, run in its own process."""
+    import subprocess
+    import sys
+
+    script = Path(__file__).parent.parent / "tools" / f"{name}.py"
+    result = subprocess.run([sys.executable, script, *map(str, arguments)], capture_output=True, text=True, timeout=280, check=False)
+    return result.returncode, result.stdout, result.stderr

@@ -1,0 +1,142 @@
+import dataclasses
+import itertools
+
+import pytest
+import torch
+
+from hypernerf.fields import FieldSpec, FieldWeights
+from hypernerf.geometry import camera_rays
+from hypernerf.models import EncoderConfig, Generator, GeneratorConfig, HypernetworkConfig, ImageEncoderConfig, LiftConfig, SetEncoderConfig
+from hypernerf.models.hypernetwork import Hypernetwork
+from hypernerf.models.lift import project
+from hypernerf.rendering import render_rays
+from hypernerf.types import Cameras, InputError, RayBundle
+from tests.conftest import orbit
+
+HEADS = ("full", "low_rank", "modulated", "layer_embedding", "token")
+
+
+def small(head="modulated", kind="mean", lift=0, **field) -> GeneratorConfig:
+    return GeneratorConfig(
+        EncoderConfig(
+            ImageEncoderConfig(image_size=16, channels=(8, 16)), SetEncoderConfig(kind=kind, width=32, queries=4, layers=2, heads=2),
+            LiftConfig(lift, 8),
+        ),
+        HypernetworkConfig(latent=24, width=32, rank=2, chunk=64, embedding=16, token_layers=1, head=head),
+        FieldSpec(**{"width": 16, "depth": 2, "position_frequencies": 2, **field}),
+    )  # fmt: skip
+
+
+def views(scenes: int, count: int, size: int = 16) -> tuple[torch.Tensor, Cameras]:
+    cameras = orbit(count, size)
+    batch = Cameras(cameras.camera_to_world.expand(scenes, -1, 4, 4), cameras.intrinsics.expand(scenes, -1, 4), size, size)
+    return torch.rand(scenes, count, size, size, 3, generator=torch.Generator().manual_seed(0)), batch
+
+
+VARIANTS = [
+    *[small(head=head) for head in HEADS],
+    small(kind="attention"),
+    small(lift=4, plane_resolution=6, plane_channels=2),
+    small(lift=4, volume_resolution=5, plane_resolution=6, plane_channels=2, direction_frequencies=1),
+    small(plane_resolution=7, plane_channels=2),
+]
+
+
+@pytest.mark.parametrize("config", VARIANTS, ids=lambda c: f"{c.hypernetwork.head}-{c.encoder.set.kind}-lift{c.encoder.lift.resolution}")
+def test_gradients_reach_every_parameter(config):
+    torch.manual_seed(0)
+    model = Generator(config)
+    with torch.no_grad():  # a base of zeros would hide the grids' gradients from what reads them
+        for parameter in model.hypernetwork.base.values():
+            parameter += 0.05 * torch.randn_like(parameter)
+    images, cameras = views(2, 3)
+    weights = model(images, cameras)
+    rays = camera_rays(cameras)
+    rays = RayBundle(rays.origins.reshape(2, -1, 3), rays.directions.reshape(2, -1, 3))
+    output = render_rays(weights, rays, torch.ones(2, 3), samples=8)
+    (output.color.square().sum() + output.opacity.sum()).backward()
+    silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert silent == []
+
+
+@pytest.mark.parametrize("config", VARIANTS, ids=lambda c: f"{c.hypernetwork.head}-{c.encoder.set.kind}-lift{c.encoder.lift.resolution}")
+def test_the_order_of_views_does_not_matter(config):
+    torch.manual_seed(0)
+    model = Generator(config).eval()
+    images, cameras = views(1, 4)
+    first = model(images, cameras)
+    for order in itertools.islice(itertools.permutations(range(4)), 5, 24, 6):
+        other = model(images[:, list(order)], cameras[:, list(order)])
+        for name, value in first.tensors.items():
+            change = (other.tensors[name] - value).norm() / value.norm()
+            assert change < 1e-5
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_at_step_0_the_generated_field_renders_as_the_base(head):
+    torch.manual_seed(0)
+    model = Generator(small(head=head))
+    images, cameras = views(2, 2)
+    weights = model(images, cameras)
+    base = FieldWeights(weights.spec, {n: v[None].expand(2, *v.shape) for n, v in model.hypernetwork.base.items()})
+    rays = camera_rays(cameras)
+    rays = RayBundle(rays.origins.reshape(2, -1, 3), rays.directions.reshape(2, -1, 3))
+    first, second = (render_rays(w, rays, torch.ones(2, 3), samples=16) for w in (weights, base))
+    assert (first.color - second.color).abs().max() < 0.05
+    inside = first.opacity > 0.01
+    assert 0.15 < first.opacity[inside].mean() < 0.9  # fog
+    changed = [n for n, v in weights.tensors.items() if not torch.equal(v[0], base.tensors[n][0])]
+    assert set(changed) == set(base.tensors)
+
+
+def test_any_number_of_views_gives_one_latent():
+    model = Generator(small())
+    for count in (1, 2, 5):
+        assert model.encode(*views(3, count)).latent.shape == (3, 24)
+
+
+def test_the_hypernetwork_writes_any_small_network():
+    torch.manual_seed(0)
+    base = {"first": torch.randn(5, 3), "offset": torch.randn(5), "image": torch.randn(2, 8, 8)}
+    for head in HEADS:
+        config = HypernetworkConfig(latent=8, width=16, rank=2, chunk=7, embedding=8, token_layers=1, head=head)
+        written = Hypernetwork(config, base)(torch.randn(4, 8))
+        assert {name: tuple(value.shape) for name, value in written.items()} == {n: (4, *v.shape) for n, v in base.items()}
+
+
+def test_projection_inverts_the_rays_of_pixels():
+    cameras = orbit(3, 20)
+    rays = camera_rays(cameras)
+    for view, row, column in ((0, 3, 7), (1, 19, 0), (2, 10, 10)):
+        point = rays.origins[view, row, column] + 1.7 * rays.directions[view, row, column]
+        share = project(point[None], cameras)[view, 0]
+        assert torch.allclose(share * 20, torch.tensor([column + 0.5, row + 0.5]), atol=1e-3)
+    behind = cameras.positions[0] - cameras.camera_to_world[0, :3, 2]
+    assert (project(behind[None], cameras)[0, 0].abs() > 1).all()
+
+
+def test_lifted_features_are_those_of_the_pixels_a_point_is_seen_at():
+    torch.manual_seed(0)
+    model = Generator(small(lift=4, plane_resolution=4)).eval()
+    images, cameras = views(1, 2)
+    volume = model.encode(images, cameras).volume
+    assert volume.shape == (1, 8, 4, 4, 4)
+    changed = images.clone()
+    changed[:, :, 8:] = 0  # the lower half of every image
+    other = model.encode(changed, cameras).volume
+    difference = (other - volume).abs().sum((0, 1, 3, 4))
+    assert difference[0] > difference[3]  # low cells are seen in the lower half
+
+
+def test_lifting_without_grids_is_refused():
+    with pytest.raises(InputError, match="encoder.lift"):
+        Generator(small(lift=4))
+    with pytest.raises(InputError, match="encoder.lift"):
+        Generator(small(volume_resolution=4))
+
+
+def test_configs_name_what_is_impossible():
+    with pytest.raises(InputError, match="image_size"):
+        ImageEncoderConfig(image_size=60)
+    with pytest.raises(InputError, match="rank"):
+        dataclasses.replace(HypernetworkConfig(), rank=0)

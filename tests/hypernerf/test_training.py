@@ -1,0 +1,173 @@
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from hypernerf.models import EncoderConfig, HypernetworkConfig, ImageEncoderConfig, LiftConfig, SetEncoderConfig
+from hypernerf.fields import FieldSpec
+from hypernerf.geometry import camera_rays
+from hypernerf.training import (
+    EvaluateConfig, Experiment, TrainConfig, Trainer, mean_code, mean_image, nearest_context_view, reconstruct, shared_sphere,
+    shared_up, store_scene, target_views,
+)  # fmt: skip
+from hypernerf.training.checkpoint import load_checkpoint, save_checkpoint, saved_steps
+from hypernerf.training.geometry_metrics import chamfer_l1, grid_centers, grid_iou, score_shape
+from hypernerf.training.losses import LossConfig, reconstruction_loss
+from hypernerf.training.metrics import lpips_metric, psnr, ssim
+from hypernerf.training.store import BatchConfig, sample_batch
+from hypernerf.training.trainer import learning_rate_factor
+from hypernerf.types import InputError, RenderOutput
+from scenes.procedural import ProceduralConfig, ProceduralSource
+
+
+def tiny(**train) -> Experiment:
+    return Experiment(
+        encoder=EncoderConfig(ImageEncoderConfig(16, (8, 16)), SetEncoderConfig(width=32), LiftConfig(4, 8)),
+        hypernetwork=HypernetworkConfig(latent=16, width=32, rank=2),
+        field=FieldSpec(width=16, depth=2, position_frequencies=2, plane_resolution=6, plane_channels=2, volume_resolution=4),
+        train=TrainConfig(**{"steps": 20, "samples": 8, "device": "cpu", "batch": BatchConfig(scenes=3, rays=16), **train}),
+    )
+
+
+@pytest.fixture(scope="module")
+def stored():
+    source = ProceduralSource(ProceduralConfig(size=16, views=6, train_scenes=4))
+    return [store_scene(source.load(name)) for name in source.scene_ids("train")]
+
+
+def test_psnr_and_ssim_agree_with_scikit_image():
+    rng = np.random.default_rng(0)
+    first, second = rng.random((2, 3, 20, 17, 3)).astype(np.float32)
+    second = 0.7 * first + 0.3 * second
+    for i in range(3):
+        expected = peak_signal_noise_ratio(first[i], second[i], data_range=1)
+        assert psnr(torch.tensor(first), torch.tensor(second))[i].item() == pytest.approx(expected, abs=1e-4)
+        expected = structural_similarity(
+            first[i], second[i], channel_axis=2, gaussian_weights=True, use_sample_covariance=False, data_range=1, sigma=1.5
+        )
+        assert ssim(torch.tensor(first), torch.tensor(second))[i].item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_lpips_is_there_or_says_why_not():
+    metric, reason = lpips_metric()
+    assert (metric is None) == bool(reason)
+
+
+def test_shape_metrics_of_two_balls():
+    rng = np.random.default_rng(0)
+    directions = rng.normal(size=(4000, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    assert chamfer_l1(0.5 * directions, 0.6 * directions) == pytest.approx(0.1, abs=0.01)
+    inside = lambda r: np.linalg.norm(grid_centers(48), axis=1) < r
+    assert grid_iou(inside(0.5), inside(0.6)) == pytest.approx((5 / 6) ** 3, abs=0.02)
+    assert grid_iou(inside(0), inside(0)) == 1
+    scores = score_shape(inside(0.5), None, lambda p: np.linalg.norm(p, axis=1) < 0.5, directions, 48)
+    assert scores.iou == 1 and scores.chamfer == 1
+
+
+def test_the_loss_is_that_of_its_formula(stored):
+    batch = sample_batch(stored, BatchConfig(scenes=2, rays=8), 0, 0)
+    output = RenderOutput(batch.target_colors + 0.1, batch.target_masks * 0.5, torch.zeros(2, 8))
+    loss, error = reconstruction_loss(output, batch, LossConfig(opacity=0.2))
+    assert error.item() == pytest.approx(0.01, rel=1e-4)
+    assert loss.item() == pytest.approx(0.01 + 0.2 * float((0.5 * batch.target_masks).square().mean()), rel=1e-4)
+
+
+def test_a_batch_is_a_function_of_seed_and_step(stored):
+    config = BatchConfig(scenes=3, rays=16)
+    first, again, other = (sample_batch(stored, config, 5, step) for step in (7, 7, 8))
+    assert torch.equal(first.target_colors, again.target_colors) and not torch.equal(first.target_colors, other.target_colors)
+    assert first.context_images.shape[1] in (1, 2, 3)
+
+
+def test_target_rays_show_their_pixels(stored):
+    batch = sample_batch(stored[:1], BatchConfig(scenes=1, rays=24), 0, 0)
+    rays = camera_rays(stored[0].cameras)
+    for ray in range(24):
+        same = (rays.directions - batch.target_rays.directions[0, ray]).abs().amax(-1) < 1e-6
+        same &= (rays.origins - batch.target_rays.origins[0, ray]).abs().amax(-1) < 1e-6
+        view, row, column = (int(i) for i in same.nonzero()[0])
+        assert torch.allclose(stored[0].images[view, row, column].float() / 255, batch.target_colors[0, ray])
+        assert stored[0].masks[view, row, column].item() / 255 == batch.target_masks[0, ray]
+
+
+def test_half_of_the_rays_meet_the_object(stored):
+    means = [sample_batch(stored, BatchConfig(scenes=4, rays=32), 0, s).target_masks.mean().item() for s in range(6)]
+    share = np.mean([s.masks.float().mean().item() / 255 for s in stored])
+    assert np.mean(means) == pytest.approx(0.5 + 0.5 * share, abs=0.1)
+
+
+def test_the_learning_rate_warms_up_and_ends_at_nothing():
+    values = [learning_rate_factor(p, 0.1) for p in np.linspace(0, 1, 101)]
+    assert values[0] < 0.05 and max(values) == pytest.approx(1, abs=0.01) and values[-1] == pytest.approx(0, abs=1e-6)
+    assert values[10:] == sorted(values[10:], reverse=True)
+
+
+def test_training_learns_and_resumes_to_the_bit(stored, tmp_path):
+    straight = Trainer(tiny(validations=2, checkpoint_every=10), stored, tmp_path / "a")
+    losses, validations = [], []
+    assert straight.run(lambda report: losses.append(report.loss), lambda t: validations.append(t.step))
+    assert np.mean(losses[-5:]) < np.mean(losses[:5]) and validations == [10, 20] and saved_steps(tmp_path / "a") == [10, 20]
+
+    first = Trainer(tiny(checkpoint_every=7), stored, tmp_path / "b")
+    first.run(lambda report: setattr(first, "_interrupts", int(report.step == 13)), lambda t: None)
+    assert saved_steps(tmp_path / "b") == [7, 13]
+    second = Trainer(tiny(), stored, tmp_path / "b")
+    second.resume()
+    assert second.step == 13 and second.run(lambda report: None, lambda t: None)
+    for (name, one), two in zip(straight.model.state_dict().items(), second.model.state_dict().values(), strict=True):
+        assert torch.equal(one, two), name
+    _, tensors = load_checkpoint(tmp_path / "b")
+    assert tensors["mean_code.volume"].shape[0] == 1 and tensors["mean_image"].shape == (16, 16, 3)
+
+
+def test_a_checkpoint_of_another_model_is_refused(stored, tmp_path):
+    Trainer(tiny(), stored, tmp_path).save()
+    other = Trainer(dataclasses.replace(tiny(), hypernetwork=HypernetworkConfig(latent=16, width=64)), stored, tmp_path)
+    with pytest.raises(InputError, match="does not fit"):
+        other.resume()
+
+
+def test_damaged_checkpoints_are_named(stored, tmp_path):
+    with pytest.raises(InputError, match="no checkpoint"):
+        load_checkpoint(tmp_path)
+    for step in (1, 2, 3):
+        save_checkpoint(tmp_path, step, {"x": torch.zeros(3)}, {"y": 1})
+    assert saved_steps(tmp_path) == [2, 3]
+    (tmp_path / "checkpoints" / "step_00000003.safetensors").write_bytes(b"no")
+    with pytest.raises(InputError, match="step_00000003"):
+        load_checkpoint(tmp_path)
+
+
+def test_baselines(stored):
+    scene = stored[0]
+    nearest = nearest_context_view(scene, [0, 3], [3, 0, 0])
+    assert torch.equal(nearest, scene.image([3, 0, 0]))
+    assert mean_image(stored).shape == (16, 16, 3)
+    model = Trainer(tiny(), stored, None).average
+    mean = mean_code(model, stored, 2)
+    each = [model.encode(s.image([0, 1])[None], dataclasses.replace(s.cameras[:2], camera_to_world=s.cameras.camera_to_world[None, :2],
+                                                                   intrinsics=s.cameras.intrinsics[None, :2])) for s in stored]  # fmt: skip
+    assert torch.allclose(mean.latent, torch.cat([c.latent for c in each]).mean(0, keepdim=True), atol=1e-5)
+    assert torch.allclose(mean.volume, torch.cat([c.volume for c in each]).mean(0, keepdim=True), atol=1e-5)
+    assert len(reconstruct(model, scene, [0])) == 1
+
+
+def test_targets_are_views_that_no_count_reads(stored):
+    config = EvaluateConfig(max_target_views=2)
+    assert set(target_views(stored[0], config, [1, 3])) <= {3, 4, 5} and len(target_views(stored[0], config, [1, 3])) == 2
+    assert target_views(stored[0], EvaluateConfig(context={1: (2,)}), [1]) == [0, 1, 3, 4, 5]
+
+
+def test_sphere_and_up_of_procedural_scenes(stored):
+    sphere = shared_sphere(stored)
+    assert sphere.radius == pytest.approx(1, abs=0.02) and max(map(abs, sphere.center)) < 0.01
+    assert shared_up(stored) == (0.0, 0.0, 1.0)
+
+
+def test_minutes_end_a_run(stored, tmp_path):
+    trainer = Trainer(tiny(steps=10**6, minutes=0.01), stored, tmp_path)
+    assert trainer.run(lambda report: None, lambda t: None) and math.isclose(trainer.minutes, 0.01, abs_tol=0.05)

@@ -1,0 +1,113 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from PIL import Image
+
+from hypernerf.geometry import camera_rays, intersect_sphere
+from hypernerf.types import RayBundle
+from scenes import open_source
+from scenes.detect import load_scene_folder
+from scenes.mesh_rendering import draw_views, load_mesh
+from scenes.meshes import MeshesConfig, base_name, divide_meshes
+from scenes.orbits import surrounding_cameras
+from scenes.source import SceneError
+from tests.conftest import run_tool
+
+
+def cameras(views=3, size=32):
+    return surrounding_cameras(np.random.default_rng(0), views, size)
+
+
+def test_a_sphere_is_drawn_where_it_is_with_exact_depth(tmp_path):
+    trimesh.creation.icosphere(4, 3.0).export(tmp_path / "ball.ply")
+    drawn = draw_views(load_mesh(tmp_path / "ball.ply"), cameras(), 3)
+    rays = camera_rays(cameras())
+    near, far = intersect_sphere(RayBundle(rays.origins, rays.directions), 0.95)
+    inside = (far - near > 0.5).numpy()
+    assert (drawn.coverage[inside] == 1).all() and (drawn.coverage[(far == near).numpy()] < 1).all()
+    # the nearest of nine rays is nearer than the pixel's own
+    gap = near.numpy()[inside] - drawn.depths[inside]
+    assert gap.min() > -5e-3 and gap.max() < 0.15
+    middle = (drawn.coverage > 0) & (drawn.coverage < 1)
+    assert middle.any()  # anti-aliased
+
+
+def test_node_transforms_textures_and_vertex_colors_are_seen(tmp_path):
+    texture = np.zeros((2, 2, 3), dtype=np.uint8)
+    texture[0], texture[1] = (0, 0, 255), (0, 255, 0)  # blue above green; v = 0 is the lower row
+    quad = trimesh.Trimesh([[-1, 0, -1], [1, 0, -1], [1, 0, 1], [-1, 0, 1]], [[0, 1, 2], [0, 2, 3]], process=False)
+    quad.visual = trimesh.visual.TextureVisuals(
+        uv=[[0, 0], [1, 0], [1, 1], [0, 1]], material=trimesh.visual.material.PBRMaterial(baseColorTexture=Image.fromarray(texture))
+    )
+    red = trimesh.creation.box((0.2, 0.2, 0.2))
+    red.visual.vertex_colors = [255, 0, 0, 255]
+    scene = trimesh.Scene([quad])
+    scene.add_geometry(red, transform=trimesh.transformations.translation_matrix([0, 2, 0]))
+    scene.export(tmp_path / "scene.glb")
+    drawn = draw_views(load_mesh(tmp_path / "scene.glb", up="z"), cameras(6, 48), 2)
+    colors = drawn.colors[drawn.coverage == 1]
+    hues = np.eye(3)[colors.argmax(1)].mean(0)
+    assert (hues > 0.01).all(), hues
+    pure = np.sort(colors, axis=1)
+    assert (pure[:, :2] < 1e-3).mean() > 0.9
+
+
+def test_up_is_turned_to_z(tmp_path):
+    trimesh.creation.box((0.1, 2.0, 0.1)).export(tmp_path / "pole.obj")
+    tall = load_mesh(tmp_path / "pole.obj", up="y").mesh
+    assert np.ptp(tall.vertices, axis=0).argmax() == 2
+    flat = load_mesh(tmp_path / "pole.obj", up="z").mesh
+    assert np.ptp(flat.vertices, axis=0).argmax() == 1
+
+
+def test_color_variants_stay_in_one_split():
+    names = [f"pack/bed{n}_{c}" for n in range(20) for c in ("red", "blue", "green")] + ["pack/door"]
+    parts = divide_meshes(names, 0.1, 0.2)
+    bases = [{base_name(n) for n in parts[s]} for s in ("train", "val", "test")]
+    assert not bases[0] & bases[1] and not bases[0] & bases[2] and not bases[1] & bases[2]
+    assert sorted(sum(parts.values(), [])) == sorted(names) and 10 <= len(parts["test"]) <= 14
+    assert base_name("a/Tile_Red") == "a/tile" and base_name("a/redwood") == "a/redwood"
+
+
+@pytest.mark.parametrize("content", [b"", b"not a mesh", b"glTF\x02\x00\x00\x00\xff\xff\xff\xff"])
+def test_files_that_are_no_meshes_are_named(tmp_path, content):
+    (tmp_path / "bad.glb").write_bytes(content)
+    with pytest.raises(SceneError, match=r"bad\.glb"):
+        load_mesh(tmp_path / "bad.glb")
+
+
+def test_the_source_draws_and_remembers(tmp_path):
+    for number in range(4):
+        trimesh.creation.box((1, 1 + number, 1)).export(tmp_path / f"box{number}.ply")
+    config = MeshesConfig(name="meshes", root=str(tmp_path), size=16, views=4, cache=str(tmp_path / "cache"))
+    source = open_source(config)
+    (name,) = source.scene_ids("test")
+    first, second = source.load(name), open_source(config).load(name)
+    assert torch.equal(first.images, second.images) and first.masks.max() == 1
+    assert len(list((tmp_path / "cache").rglob("*.npy"))) == 1
+
+
+@pytest.mark.parametrize("layout", ["srn", "blender"])
+def test_rendered_folders_are_read_back_as_the_same_scene(tmp_path, layout):
+    for number in range(4):
+        trimesh.creation.box((1, 1 + number, 1)).export(tmp_path / "in" / f"box{number}.ply") if number else (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bad.obj").write_text("nonsense")
+    out = tmp_path / "out" / "set"
+    code, output, error = run_tool(
+        "render_scenes", tmp_path / "in", out, "--size", 16, "--views", 4, "--format", layout, "--workers", 1, "--supersample", 2
+    )
+    assert code == 0, error
+    assert "bad.obj" in output and "3 of 4 objects" in output
+    root = out.parent if layout == "srn" else out
+    folders = [p for split in root.iterdir() for p in split.iterdir()]
+    assert len(folders) == 3
+    views = load_scene_folder(folders[0], (1.0, 1.0, 1.0))
+    assert len(views) == 4 and views.masks.mean() > 0.05
+    assert views.cameras.positions.norm(dim=-1).mean().item() == pytest.approx(1 / math.sin(math.radians(22.5)), rel=1e-4)
+    # the object's center is seen in the middle of each image
+    axis = views.cameras.camera_to_world[:, :3, 2]
+    toward = -torch.nn.functional.normalize(views.cameras.positions, dim=-1)
+    assert torch.allclose(axis, toward, atol=1e-4)
