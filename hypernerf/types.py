@@ -62,7 +62,7 @@ class SceneViews:
     scene_id: str
     cameras: Cameras  # batch shape [view]
     images: Float[Tensor, "view height width 3"]
-    background: Float[Tensor, "3"]
+    background: Float[Tensor, 3]
     masks: Float[Tensor, "view height width"] | None = None  # coverage by the object
     depths: Float[Tensor, "view height width"] | None = None
 

@@ -67,7 +67,8 @@ def load_blender_scene(folder: Path, background: tuple[float, float, float], sce
         SceneError: names the file and what is wrong with it.
     """
     files = [folder / "transforms.json"] if (folder / "transforms.json").is_file() else [folder / name for name in FILES[1:]]
-    images, masks, poses, intrinsics = [], [], [], []
+    images, poses, intrinsics = [], [], []
+    masks: list[torch.Tensor | None] = []
     for path in (path for path in files if path.is_file()):
         values = read_transforms(path)
         read = [read_image(_image_path(path, frame, number), background) for number, frame in enumerate(values["frames"])]
@@ -83,7 +84,8 @@ def load_blender_scene(folder: Path, background: tuple[float, float, float], sce
         raise SceneError(f"{folder}: images of mixed sizes in its transforms files")
     height, width = images[0].shape[:2]
     cameras = Cameras(torch.cat(poses), torch.cat(intrinsics), height, width)
-    alpha = None if any(mask is None for mask in masks) else torch.stack(masks)
+    known = [mask for mask in masks if mask is not None]
+    alpha = torch.stack(known) if len(known) == len(masks) else None
     return SceneViews(scene_id or folder.name, cameras, torch.stack(images), torch.tensor(background), alpha)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def _fabric(rng: Rng, axes: tuple[int, ...] = (0, 1)) -> Paint:
     kind, color = rng.integers(3), _color(rng)
     if kind == 0:
         return Paint(color)
-    pattern = "stripes" if kind == 1 else "checks"
+    pattern: Literal["stripes", "checks"] = "stripes" if kind == 1 else "checks"
     return Paint(color, _color(rng, (0.0, 0.8), (0.1, 1.0)), pattern, rng.uniform(0.16, 0.34), int(rng.choice(axes)))
 
 
@@ -212,10 +213,11 @@ def lamp(rng: Rng) -> list[Part]:
         parts.append(_part(Ellipsoid((thick * 1.6,) * 3), metal, knee))
         hang = _turn(1, rng.uniform(-0.5, 0.3))
     wide, drop = rng.uniform(0.3, 0.6), rng.uniform(0.18, 0.36)
-    shade: Solid = [
+    shades: list[Solid] = [
         Frustum(wide, wide * rng.uniform(0.35, 0.8), drop), Frustum(wide, wide, drop),
         Ellipsoid((wide, wide, drop)), Tapered((wide * 0.8, wide * 0.8), (wide * 0.5, wide * 0.5), drop),
-    ][int(rng.integers(4))]  # fmt: skip
+        ]  # fmt: skip
+    shade = shades[int(rng.integers(4))]
     return [*parts, _part(shade, _fabric(rng, (2,) if rng.random() < 0.7 else (0, 1)), head, hang)]
 
 

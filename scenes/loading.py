@@ -35,7 +35,7 @@ def load_split(
                 if bad > config.max_bad_scenes:
                     pool.shutdown(cancel_futures=True)
                     raise InputError(
-                        f"{bad} unusable scenes in split {split!r}, the last being {result}: mend them or raise source.max_bad_scenes"
+                        f"{bad} unusable scenes in split {split!r}, the last: {result}: mend them, or raise source.max_bad_scenes"
                     )
                 continue
             here = (result.cameras.height, result.cameras.width)

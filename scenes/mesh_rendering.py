@@ -29,7 +29,7 @@ class _Surface:
     uv: Float[Array, "vertex 2"] | None
     texture: Float[Array, "row column 3"] | None
     vertex_colors: Float[Array, "vertex 3"] | None
-    color: Float[Array, "3"]
+    color: Float[Array, 3]
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,8 @@ def _surface(part: trimesh.Trimesh, first_face: int) -> _Surface:
     if isinstance(visual, trimesh.visual.ColorVisuals):
         colors = np.asarray(visual.vertex_colors)[:, :3].astype(np.float32) / 255 if visual.kind else None
         return _Surface(first_face, faces, None, None, colors, np.full(3, 0.7, dtype=np.float32) if colors is None else white)
+    if visual is None:
+        return _Surface(first_face, faces, None, None, None, np.full(3, 0.7, dtype=np.float32))
     material, uv = visual.material, visual.uv
     image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
     factor = getattr(material, "baseColorFactor", None)

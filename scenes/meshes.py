@@ -44,7 +44,7 @@ class MeshesConfig(SourceConfig):
             raise InputError(f"source.mesh_up must be y or z, not {self.mesh_up!r}")
         if min(self.views, self.size, self.supersample) < 1:
             raise InputError("source.views, source.size and source.supersample must be at least 1")
-        if not (0 <= self.val_share and 0 <= self.test_share and self.val_share + self.test_share < 1):
+        if not (self.val_share >= 0 and self.test_share >= 0 and self.val_share + self.test_share < 1):
             raise InputError("source.val_share and source.test_share must not be negative and leave room for training scenes")
 
 
@@ -88,7 +88,7 @@ class MeshesSource:
         return self._splits[split]
 
     def load(self, scene_id: str) -> SceneViews:
-        from .mesh_rendering import draw_views, load_mesh, to_pixels  # noqa: PLC0415  (trimesh is slow to import)
+        from .mesh_rendering import draw_views, load_mesh, to_pixels
 
         config, file = self.config, self._files[scene_id]
         stat = file.stat()

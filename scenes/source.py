@@ -97,13 +97,17 @@ def check_scene(views: SceneViews, min_views: int = 1) -> SceneViews:
     if len(views) < min_views:
         raise SceneError(f"{name}: {len(views)} views, at least {min_views} needed (source.min_views)")
     if len(cameras) != len(views) or (cameras.height, cameras.width) != tuple(images.shape[1:3]):
-        raise SceneError(f"{name}: {len(cameras)} cameras of {cameras.height}x{cameras.width} for images of {tuple(images.shape)}")
+        raise SceneError(
+            f"{name}: {len(cameras)} cameras of {cameras.height}x{cameras.width} for images of {tuple(images.shape)}"
+        )
     for what, tensor in (("image", images), ("mask", views.masks)):
         if tensor is not None and not bool(((tensor >= 0) & (tensor <= 1)).all()):
             raise SceneError(f"{name}: {what} values outside [0, 1] or not finite")
     rigid = is_rigid(cameras.camera_to_world)
     if not bool(rigid.all()):
-        raise SceneError(f"{name}: the pose of view {int((~rigid).nonzero()[0])} is not finite and rigid (rotation + translation)")
+        raise SceneError(
+            f"{name}: the pose of view {int((~rigid).nonzero()[0])} is not finite and rigid (rotation + translation)"
+        )
     focal = cameras.intrinsics[..., :2]
     if not bool(torch.isfinite(cameras.intrinsics).all()) or not bool((focal > 0).all()):
         raise SceneError(f"{name}: intrinsics must be finite with positive focal lengths")

@@ -99,7 +99,7 @@ def _read_pose(path: Path) -> Float[Tensor, "4 4"]:
     return torch.tensor(values, dtype=torch.float32).reshape(4, 4)
 
 
-def read_intrinsics(path: Path, height: int, width: int, integer_centers: bool = False) -> Float[Tensor, "4"]:
+def read_intrinsics(path: Path, height: int, width: int, integer_centers: bool = False) -> Float[Tensor, 4]:
     """fx, fy, cx, cy for images of `height` x `width`, whatever size the file was written for."""
     rows = _numbers(path)
     if len(rows) < 4 or len(rows[0]) < 3 or len(rows[-1]) < 2:

@@ -31,7 +31,7 @@ def orbit(count: int, size: int = 24) -> Cameras:
     )
 
 
-def ball(radius: float = 0.5, density: float = 60.0) -> FieldWeights:
+def ball(radius: float = 0.5, density: float = 400.0) -> FieldWeights:
     """A field that is a ball: relu units measure |x|, |y| and |z| in many directions, so density falls beyond `radius`.
 
     The first layer has units relu(n_i . x) for directions n_i spread over the sphere; their mean is |x| / 4.
@@ -60,7 +60,9 @@ def random_field() -> FieldWeights:
     spec = FieldSpec(width=16, depth=2, position_frequencies=3, plane_resolution=6, plane_channels=2)
     generator = torch.Generator().manual_seed(1)
     base = initial_weights(spec, generator)
-    return FieldWeights(spec, {name: value[None] + 0.3 * torch.randn(value.shape, generator=generator) for name, value in base.items()})
+    return FieldWeights(
+        spec, {name: value[None] + 0.3 * torch.randn(value.shape, generator=generator) for name, value in base.items()}
+    )
 
 
 def run_tool(name: str, *arguments: str | Path) -> tuple[int, str, str]:
@@ -69,5 +71,7 @@ def run_tool(name: str, *arguments: str | Path) -> tuple[int, str, str]:
     import sys
 
     script = Path(__file__).parent.parent / "tools" / f"{name}.py"
-    result = subprocess.run([sys.executable, script, *map(str, arguments)], capture_output=True, text=True, timeout=280, check=False)
+    result = subprocess.run(
+        [sys.executable, script, *map(str, arguments)], capture_output=True, text=True, timeout=280, check=False
+    )
     return result.returncode, result.stdout, result.stderr

@@ -51,5 +51,6 @@ def test_scenes_import_only_types_and_geometry(path):
 
 
 def test_importing_the_library_loads_no_extra():
-    code = "import sys, hypernerf.training, hypernerf.export; print([m for m in ('lpips','viser','nerfacc','tinycudann') if m in sys.modules])"
+    extras = "('lpips', 'viser', 'nerfacc', 'tinycudann')"
+    code = f"import sys, hypernerf.training, hypernerf.export; print([m for m in {extras} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

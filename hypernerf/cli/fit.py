@@ -15,8 +15,18 @@ from scenes.source import SourceConfig
 from ..config import apply_overrides, dump_yaml, load_yaml, to_dict
 from ..export import Row, comparison_sheet, save_image
 from ..files import write_atomically
-from ..training import Experiment, StepReport, StoredScene, Trainer, normalized, shared_sphere, shared_up
-from ..training import evaluate_fields, reconstruct, target_views
+from ..training import (
+    Experiment,
+    StepReport,
+    StoredScene,
+    Trainer,
+    evaluate_fields,
+    normalized,
+    reconstruct,
+    shared_sphere,
+    shared_up,
+    target_views,
+)
 from ..training.checkpoint import saved_steps
 from ..training.logs import append_metrics, open_tensorboard
 from ..types import InputError
@@ -83,10 +93,11 @@ def _train(trainer: Trainer, experiment: Experiment, validation: list[StoredScen
 
     def summary() -> str:
         mean = {name: sum(getattr(r, name) for r in recent) / len(recent) for name in ("loss", "psnr", "rays_per_second")}
-        return f"step {trainer.step}  loss {mean['loss']:.4f}  PSNR {mean['psnr']:.2f} dB  {mean['rays_per_second'] / 1e3:.1f}k rays/s"
+        speed = f"{mean['rays_per_second'] / 1e3:.1f}k rays/s"
+        return f"step {trainer.step}  loss {mean['loss']:.4f}  PSNR {mean['psnr']:.2f} dB  {speed}"
 
     with progress_bar(TextColumn("{task.fields[text]}")) as progress:
-        task = progress.add_task("train", total=1.0, completed=trainer.progress, text="")
+        task = progress.add_task("train", total=1.0, text="")
 
         def on_step(report: StepReport) -> None:
             recent.append(report)
@@ -112,7 +123,8 @@ def _train(trainer: Trainer, experiment: Experiment, validation: list[StoredScen
 def _validate(trainer: Trainer, experiment: Experiment, scenes: list[StoredScene], folder: Path) -> dict:
     """PSNR on up to 16 unseen scenes, 4 views each, and a sheet of the first six."""
     config = replace(experiment.evaluate, max_target_views=min(4, experiment.evaluate.max_target_views or 4))
-    counts, result, rows = sorted(config.context_views), {}, []
+    counts, result = sorted(config.context_views), {}
+    rows: list[Row] = []
 
     def targets(scene: StoredScene) -> list[int]:
         return target_views(scene, config, counts)
@@ -124,9 +136,7 @@ def _validate(trainer: Trainer, experiment: Experiment, scenes: list[StoredScene
             if last and len(rows) < 6:
                 rows.append(Row(scene.image(views), images[:2], scene.image(targets(scene)[:2])))
 
-        fields = lambda scene, views=views: reconstruct(trainer.average, scene, views)  # noqa: E731
+        fields = lambda scene, views=views: reconstruct(trainer.average, scene, views)
         result[str(count)] = evaluate_fields(scenes[:16], fields, targets, experiment.render, on_scene=keep).psnr
     save_image(folder / "samples" / f"step_{trainer.step:08d}.png", comparison_sheet(rows))
     return {"psnr": result}
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -17,8 +18,7 @@ from scenes.source import SceneSource
 from ..export import Row, extract_mesh, silhouette_agreement
 from ..export.mesh import SURFACE_DENSITY, to_trimesh
 from ..fields import FieldWeights, SceneField
-from ..geometry import orbit_cameras
-from ..geometry import cell_points
+from ..geometry import cell_points, orbit_cameras
 from ..rendering.occupancy import grid_density
 from ..training import StoredScene, evaluate_fields, evaluate_images, nearest_context_view, reconstruct, target_views
 from ..training.geometry_metrics import ShapeScores, score_shape
@@ -76,7 +76,7 @@ def measure(run: Run, scenes: Sequence[StoredScene], counts: Sequence[int], sour
                 fields.append(run.scene_field(scene.scene_id, weights, scene.cameras))
 
         bar = tracked(scenes, f"evaluate {count} view{'s' * (count > 1)}", len(scenes))
-        scores = evaluate_fields(bar, lambda s, v=views: reconstruct(run.generator, s, v), targets, settings, lpips, keep)
+        scores = evaluate_fields(bar, partial(_reconstructed, run, views), targets, settings, lpips, keep)
         results[str(count)] = asdict(scores)
         lap(f"context_views_{count}")
 
@@ -85,7 +85,9 @@ def measure(run: Run, scenes: Sequence[StoredScene], counts: Sequence[int], sour
     baselines = {
         "mean_field": evaluate_fields(tracked(scenes, "mean field", len(scenes)), lambda s: mean, targets, settings, lpips),
         "nearest_view": evaluate_images(scenes, lambda s: nearest_context_view(s, most, targets(s)), targets, lpips),
-        "mean_image": evaluate_images(scenes, lambda s: _fit(run.mean_image, s).expand(len(targets(s)), -1, -1, -1), targets, lpips),
+        "mean_image": evaluate_images(
+            scenes, lambda s: _fit(run.mean_image, s).expand(len(targets(s)), -1, -1, -1), targets, lpips
+        ),
     }
     lap("baselines")
     metrics: dict[str, Any] = {
@@ -101,6 +103,10 @@ def measure(run: Run, scenes: Sequence[StoredScene], counts: Sequence[int], sour
         lap("shape")
     metrics["seconds"] = seconds
     return Measurement(metrics, rows, fields)
+
+
+def _reconstructed(run: Run, views: Sequence[int], scene: StoredScene) -> FieldWeights:
+    return reconstruct(run.generator, scene, views)
 
 
 def _fit(image: torch.Tensor, scene: StoredScene) -> torch.Tensor:

@@ -24,7 +24,9 @@ def main(arguments: Sequence[str]) -> None:
         "  python tools/reconstruct.py runs/quickstart --scene test-chairs-00003 --views 0 1 2 -o out/chair.field.safetensors",
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of a tools/fit_scenes.py run")
-    parser.add_argument("--scene", required=True, metavar="DIR", help="folder of one scene, or a scene's name in the run's source")
+    parser.add_argument(
+        "--scene", required=True, metavar="DIR", help="folder of one scene, or a scene's name in the run's source"
+    )
     parser.add_argument("--views", type=int, nargs="+", metavar="I", help="numbers of the images to read (default: all)")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="NAME.field.safetensors")
     options, overrides = parser.parse_known_args(arguments)

@@ -60,7 +60,9 @@ def main(arguments: Sequence[str]) -> None:
     problems = [text for text in tracked(_results(draw, jobs, options.workers), "draw", len(jobs)) if text]
     for text in problems:
         console.print(f"[yellow]left out: {text}[/]")
-    console.print(f"{len(jobs) - len(problems)} of {len(jobs)} objects drawn, {options.views} views of {options.size}x{options.size} each")
+    console.print(
+        f"{len(jobs) - len(problems)} of {len(jobs)} objects drawn, {options.views} views of {options.size}x{options.size} each"
+    )
     if len(problems) == len(jobs):
         raise InputError(f"{options.meshes}: none of its meshes could be drawn")
 
@@ -85,7 +87,7 @@ def _results(draw: partial, jobs: list[_Job], workers: int) -> Iterator[str]:
 
 def _draw(job: _Job, *, size: int, views: int, layout: str, supersample: int, up: str, seed: int) -> str:
     """Draws and writes one object; what went wrong, or nothing."""
-    from scenes.mesh_rendering import draw_views, load_mesh, to_pixels  # noqa: PLC0415  (in each process, once)
+    from scenes.mesh_rendering import draw_views, load_mesh, to_pixels
 
     torch.set_num_threads(1)
     cameras = surrounding_cameras(np.random.default_rng([seed, job.number]), views, size)

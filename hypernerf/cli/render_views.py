@@ -32,7 +32,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="pixels (default: 128 128, or the cameras' own)")
     parser.add_argument("--elevation", type=float, default=25.0, metavar="DEGREES", help="of the orbit (default: 25)")
     parser.add_argument("--samples", type=int, default=64, metavar="N", help="points a ray (default: 64)")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="FILE.mp4, FILE.gif, or a folder for 0000.png …")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="OUT", help="FILE.mp4, FILE.gif, or a folder for 0000.png …"
+    )
     options = parser.parse_args(arguments)
     if options.output.suffix.lower() not in ("", ".mp4", ".gif"):
         raise InputError(f"{options.output}: unknown format {options.output.suffix!r}: use FILE.mp4, FILE.gif or a folder")

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from scenes.loading import load_split
@@ -84,5 +83,3 @@ def load_scenes(source: SourceConfig, split: Split, transform: SceneTransform | 
     views = load_split(opened, source, split, on_problem=lambda text: console.print(f"[yellow]{text}[/]"))
     stored = [store_scene(v) for v in tracked(views, f"load {split} scenes", len(opened.scene_ids(split)))]
     return stored if transform is None else normalized(stored, transform)
-
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,11 +14,10 @@ from numpy import ndarray as Array
 from skimage.measure import marching_cubes
 
 from ..fields import FieldWeights, SceneField, radiance_field
-from ..geometry import camera_rays, normalize_cameras
-from ..rendering import render_views
-from ..geometry import cell_points
-from ..rendering.occupancy import grid_density
 from ..files import write_atomically
+from ..geometry import camera_rays, cell_points, normalize_cameras
+from ..rendering import render_views
+from ..rendering.occupancy import grid_density
 from ..types import Cameras, InputError
 
 # Density (1/unit of the scene sphere) of the surface. A trained field is fog of a few units near its surfaces: half of the
@@ -55,7 +55,6 @@ def extract_mesh(scene: SceneField, resolution: int = 128, level: float = SURFAC
     vertices, faces, _, _ = marching_cubes(volume, level, gradient_direction="descent")
     # grid order is z, y, x; cell i of the unpadded grid has its center at (i + 0.5) * 2 / resolution - 1
     points = ((vertices[:, ::-1] - 0.5) * (2 / resolution) - 1).astype(np.float32).copy()
-    faces = faces[:, ::-1].copy()  # reversing the axes mirrored the triangles
     colors = _colors(scene.weights, torch.from_numpy(points))
     user = points * scene.transform.radius + np.array(scene.transform.center, dtype=np.float32)
     return ExtractedMesh(user.astype(np.float32), faces.astype(np.int64), colors.numpy())
@@ -85,12 +84,12 @@ def save_mesh(path: Path | str, mesh: ExtractedMesh) -> None:
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"{path}: unknown mesh format {path.suffix!r}: use one of {', '.join(FORMATS)}")
-    data = to_trimesh(mesh).export(file_type=path.suffix.lower()[1:])
+    data: Any = to_trimesh(mesh).export(file_type=path.suffix.lower()[1:])
     raw = data.encode() if isinstance(data, str) else data
     write_atomically(path, lambda place: place.write_bytes(raw))
 
 
-def silhouette_agreement(scene: SceneField, mesh: ExtractedMesh, cameras: Cameras) -> Float[Array, "view"]:
+def silhouette_agreement(scene: SceneField, mesh: ExtractedMesh, cameras: Cameras) -> Float[Array, view]:
     """Intersection over union, view by view, of the mesh's silhouette and the field's opacity above one half.
 
     Args:

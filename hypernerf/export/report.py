@@ -85,7 +85,8 @@ def _shape(metrics: dict[str, Any]) -> str:
 
 def _picture(path: Path) -> str:
     kind = {".gif": "gif", ".png": "png"}[path.suffix]
-    return f'<p><img alt="{html.escape(path.stem)}" src="data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"></p>'
+    data = base64.b64encode(path.read_bytes()).decode()
+    return f'<p><img alt="{html.escape(path.stem)}" src="data:image/{kind};base64,{data}"></p>'
 
 
 def _turntable(data: ReportData) -> str:

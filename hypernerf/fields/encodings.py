@@ -54,7 +54,5 @@ def sample_volume(
 ) -> Float[Tensor, "scene point channel"]:
     """Trilinear features at positions in [-1, 1]^3; the outermost texel centers lie at -1 and 1."""
     points = positions[:, None, None]
-    sampled = torch.nn.functional.grid_sample(
-        volume[:, 0], points, mode="bilinear", padding_mode="border", align_corners=True
-    )
+    sampled = torch.nn.functional.grid_sample(volume[:, 0], points, mode="bilinear", padding_mode="border", align_corners=True)
     return sampled[:, :, 0, 0].transpose(1, 2)

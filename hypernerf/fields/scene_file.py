@@ -7,7 +7,7 @@ format's version, the architecture, the transform back to the user's coordinates
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import torch
@@ -28,7 +28,7 @@ class SceneField:
 
     name: str
     weights: FieldWeights
-    transform: SceneTransform = SceneTransform()
+    transform: SceneTransform = field(default_factory=SceneTransform)
     background: tuple[float, float, float] = (1.0, 1.0, 1.0)
     up: tuple[float, float, float] = (0.0, 0.0, 1.0)  # in the user's axes
     camera_distance: float = 2.6  # from which the scene was seen, in scene-sphere radii: where an orbit is placed
@@ -38,7 +38,7 @@ class SceneField:
 def save_scene_file(path: Path | str, scene: SceneField) -> None:
     """Writes `scene` to `path`, whole or not at all. Raises `InputError` when the place cannot be written to."""
     tensors = {name: value[0].detach().to("cpu", torch.float16).contiguous() for name, value in scene.weights.tensors.items()}
-    facts = {field.name: getattr(scene, field.name) for field in fields(scene) if field.name != "weights"}
+    facts = {f.name: getattr(scene, f.name) for f in fields(scene) if f.name != "weights"}
     facts["transform"] = asdict(scene.transform)
     metadata = {"version": FORMAT_VERSION, "spec": asdict(scene.weights.spec), **facts}
     data = save(tensors, {"hypernerf": json.dumps(metadata)})
@@ -59,12 +59,10 @@ def load_scene_file(path: Path | str) -> SceneField:
             metadata = json.loads((file.metadata() or {})["hypernerf"])
             tensors = {name: file.get_tensor(name).to(torch.float32)[None] for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
-        raise InputError(f"{path}: not a scene file, or truncated ({error}): write it anew with tools/reconstruct.py") from None
+        raise InputError(f"{path}: not a scene file, or truncated ({error}): make it anew") from None
     version = metadata.get("version") if isinstance(metadata, dict) else None
     if version != FORMAT_VERSION:
-        raise InputError(
-            f"{path}: scene file of version {version}, this program reads {FORMAT_VERSION}: write it anew with tools/reconstruct.py"
-        )
+        raise InputError(f"{path}: scene file of version {version}, this program reads {FORMAT_VERSION}: make it anew")
     try:
         spec = FieldSpec(**metadata.pop("spec"))
         transform = SceneTransform(tuple(metadata["transform"]["center"]), metadata["transform"]["radius"])

@@ -57,10 +57,7 @@ class FieldSpec:
         width = self.width
         inputs = [self.input_features] + [width] * self.depth
         outputs = [width] * self.depth + [1 if self.direction_frequencies else 4]
-        shapes: dict[str, tuple[int, ...]] = {
-            name: shape for name, *shape in zip(self.layer_names, outputs, inputs, strict=True)
-        }
-        shapes = {name: tuple(shape) for name, shape in shapes.items()}
+        shapes: dict[str, tuple[int, ...]] = dict(zip(self.layer_names, zip(outputs, inputs, strict=True), strict=True))
         if self.direction_frequencies:
             shapes["color_0"] = (width, width + 3 + 6 * self.direction_frequencies + 1)
             shapes["color_1"] = (3, width)

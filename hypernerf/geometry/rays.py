@@ -17,7 +17,7 @@ def camera_rays(cameras: Cameras, pixels: Int[Tensor, "*batch ray"] | None = Non
     """
     intrinsics, pose = cameras.intrinsics, cameras.camera_to_world
     every = pixels is None
-    if every:
+    if pixels is None:
         pixels = torch.arange(cameras.height * cameras.width, device=intrinsics.device)
     column = pixels % cameras.width + 0.5
     row = torch.div(pixels, cameras.width, rounding_mode="floor") + 0.5
@@ -32,9 +32,7 @@ def camera_rays(cameras: Cameras, pixels: Int[Tensor, "*batch ray"] | None = Non
     return RayBundle(origins, directions)
 
 
-def intersect_sphere(
-    rays: RayBundle, radius: float = 1.0
-) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+def intersect_sphere(rays: RayBundle, radius: float = 1.0) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
     """Distances (near, far) between which each ray is inside the sphere about the origin, 0 <= near <= far.
 
     Solves |o + t d|^2 = r^2 for |d| = 1. A ray that misses the sphere, or has left it behind, gets near = far.

@@ -60,17 +60,19 @@ class Generator(nn.Module):
             raise InputError(
                 "encoder.lift feeds the field's planes and volume: set field.plane_resolution or field.volume_resolution"
             )
-        self.lift = Lift(lift, image.channels) if lift.resolution else None
+        self.lift = Lift(lift, image.channels, image.stem) if lift.resolution else None
         self.set_encoder = build_set_encoder(config.encoder.set, image.token_count, image.channels[-1], latent)
         self.hypernetwork = Hypernetwork(
-            config.hypernetwork, initial_weights(config.field), volume=(lift.channels, lift.resolution) if lift.resolution else None
+            config.hypernetwork,
+            initial_weights(config.field),
+            volume=None if self.lift is None else (self.lift.features, lift.resolution),
         )
 
     def encode(self, images: Float[Tensor, "scene view height width 3"], cameras: Cameras) -> SceneCode:
         """Cameras have batch shape [scene, view] and are in scene-sphere coordinates."""
         stages = self.image_encoder.stages(images, cameras)
         latent = self.set_encoder(self.image_encoder.tokens(stages, images.shape[1]))
-        return SceneCode(latent, None if self.lift is None else self.lift(stages, cameras))
+        return SceneCode(latent, None if self.lift is None else self.lift(images, stages, cameras))
 
     def generate(self, code: SceneCode) -> FieldWeights:
         return FieldWeights(self.config.field, self.hypernetwork(code.latent, code.volume))

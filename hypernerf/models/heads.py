@@ -148,7 +148,7 @@ class GridHead(nn.Module):
             inputs = channels
         self.write = nn.Conv2d(inputs, shape[-3], 3, padding=1)
         nn.init.normal_(self.write.weight, std=initial_change / math.sqrt(9 * inputs))
-        nn.init.zeros_(self.write.bias)
+        self.write.bias.data.zero_()  # type: ignore[union-attr]
 
     def forward(self, features: Tensor, volume: Tensor | None = None) -> Tensor:
         images = torch.relu(self.start(features)).reshape(len(features) * self.images, -1, 4, 4)
@@ -175,7 +175,8 @@ class GridHead(nn.Module):
 class VolumeHead(nn.Module):
     """A volume [1, channel, z, y, x], from the latent's features and a lifted feature volume [feature, z, y, x].
 
-    Each texel is written by a small network that sees the lifted features around it and a coarse grid of the latent's.
+    Each texel is written by a small network that sees the lifted features around it and a coarse grid of the latent's,
+    beside a linear map of the features right there.
     """
 
     COARSE = 4  # cells along a side of the latent's own grid
@@ -188,12 +189,13 @@ class VolumeHead(nn.Module):
         self.start = nn.Linear(width, channels * self.COARSE**3)
         self.around = nn.Conv3d(volume[0], channels, 3, padding=1)
         self.write = small_linear(channels, shape[1], initial_change)
+        self.here = nn.Parameter(torch.randn(shape[1], volume[0]) * initial_change / math.sqrt(volume[0]))
 
     def forward(self, features: Tensor, volume: Tensor) -> Tensor:
         coarse = self.start(features).unflatten(-1, (-1, *(self.COARSE,) * 3))
         hidden = self.around(volume) + nn.functional.interpolate(coarse, volume.shape[-3:], mode="trilinear")
         hidden = torch.relu(hidden).flatten(2)
-        written = self.write.weight @ hidden + self.write.bias[:, None]
+        written = self.write.weight @ hidden + self.write.bias[:, None] + self.here @ volume.flatten(2)
         written = written.unflatten(-1, volume.shape[-3:])
         if written.shape[-3:] != self.shape[-3:]:
             written = nn.functional.interpolate(written, self.shape[-3:], mode="trilinear", align_corners=True)

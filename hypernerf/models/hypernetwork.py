@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -52,9 +51,7 @@ class Hypernetwork(nn.Module):
         volume: (features, size) of the volume that `forward` will be given with the latent; it conditions images and volumes.
     """
 
-    def __init__(
-        self, config: HypernetworkConfig, base: Mapping[str, Tensor], volume: tuple[int, int] | None = None
-    ) -> None:
+    def __init__(self, config: HypernetworkConfig, base: Mapping[str, Tensor], volume: tuple[int, int] | None = None) -> None:
         super().__init__()
         self.base = nn.ParameterDict({name: nn.Parameter(value.clone()) for name, value in base.items()})
         self.scales = {name: float(value.square().mean().sqrt().clamp_min(1e-3)) for name, value in base.items()}

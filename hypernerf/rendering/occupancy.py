@@ -22,7 +22,7 @@ class OccupancyGrid:
 
     cells: Bool[Tensor, "scene size size size"]
 
-    def lookup(self, points: Float[Tensor, "scene *point 3"]) -> Bool[Tensor, "scene *point"]:
+    def lookup(self, points: Float[Tensor, "scene *point 3"]) -> Bool[Tensor, scene * point]:
         """The cells' values at points; outside [-1, 1]^3 the nearest cell answers."""
         size = self.cells.shape[-1]
         cell = ((points + 1) * (size / 2)).long().clamp_(0, size - 1)

@@ -60,7 +60,7 @@ def render_rays(
 def render_views(
     weights: FieldWeights,
     cameras: Cameras,
-    background: Float[Tensor, "3"],
+    background: Float[Tensor, 3],
     settings: RenderSettings = RenderSettings(),
 ) -> RenderOutput:
     """Whole images of one scene: color [view, height, width, 3], opacity and depth [view, height, width].

@@ -60,4 +60,6 @@ def load_state(run: Path, step: int) -> dict:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for a damaged file
-        raise InputError(f"{path}: cannot be read ({type(error).__name__}): remove this step's two files to resume earlier") from None
+        raise InputError(
+            f"{path}: cannot be read ({type(error).__name__}): remove this step's two files to resume earlier"
+        ) from None

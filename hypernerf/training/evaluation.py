@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,7 +44,7 @@ def target_views(scene: StoredScene, config: EvaluateConfig, counts: Sequence[in
 
 
 def evaluate_fields(
-    scenes: Sequence[StoredScene],
+    scenes: Iterable[StoredScene],
     fields: Callable[[StoredScene], FieldWeights],
     targets: Callable[[StoredScene], list[int]],
     settings: RenderSettings,
@@ -63,7 +63,7 @@ def evaluate_fields(
 
 
 def evaluate_images(
-    scenes: Sequence[StoredScene],
+    scenes: Iterable[StoredScene],
     predict: Callable[[StoredScene], Float[Tensor, "target height width 3"]],
     targets: Callable[[StoredScene], list[int]],
     lpips: ImageMetric | None = None,

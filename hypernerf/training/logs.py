@@ -32,7 +32,7 @@ def read_metrics(run: Path, kind: str) -> list[dict[str, Any]]:
 def open_tensorboard(run: Path) -> Any:
     """A TensorBoard writer in `run`. Raises `InputError` where the package is missing."""
     try:
-        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  (an extra)
+        from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise InputError("train.tensorboard needs the tensorboard package: pip install 'hypernerf[log]'") from None
     return SummaryWriter(str(run / "tensorboard"))

@@ -12,13 +12,13 @@ Images = Float[Tensor, "view height width 3"]
 ImageMetric = Callable[[Tensor, Tensor], Tensor]
 
 
-def psnr(prediction: Images, target: Images) -> Float[Tensor, "view"]:
+def psnr(prediction: Images, target: Images) -> Float[Tensor, view]:
     """Peak signal-to-noise ratio, -10 log10 of the mean squared error, in dB; 100 for equal images."""
     error = (prediction - target).square().flatten(1).mean(1)
     return -10 * torch.log10(error.clamp_min(1e-10))
 
 
-def ssim(prediction: Images, target: Images) -> Float[Tensor, "view"]:
+def ssim(prediction: Images, target: Images) -> Float[Tensor, view]:
     """Structural similarity with a Gaussian window of deviation 1.5 over 11 pixels (Wang et al. 2004), mean over channels.
 
     As `skimage.metrics.structural_similarity(gaussian_weights=True, use_sample_covariance=False, data_range=1)`: pixels
@@ -40,9 +40,7 @@ def ssim(prediction: Images, target: Images) -> Float[Tensor, "view"]:
     variance_t = blur(target * target) - mean_t * mean_t
     covariance = blur(prediction * target) - mean_p * mean_t
     c1, c2 = 0.01**2, 0.03**2
-    score = ((2 * mean_p * mean_t + c1) * (2 * covariance + c2)) / (
-        (mean_p**2 + mean_t**2 + c1) * (variance_p + variance_t + c2)
-    )
+    score = ((2 * mean_p * mean_t + c1) * (2 * covariance + c2)) / ((mean_p**2 + mean_t**2 + c1) * (variance_p + variance_t + c2))
     return score.reshape(len(prediction), -1).mean(1)
 
 
@@ -52,7 +50,7 @@ def lpips_metric() -> tuple[ImageMetric | None, str]:
     Returns (metric, "") or (None, the reason why not).
     """
     try:
-        import lpips  # noqa: PLC0415  (an extra, and slow to import)
+        import lpips
     except ImportError as error:
         return None, f"the lpips package is not importable ({error}): pip install 'hypernerf[metrics]'"
     try:

@@ -22,7 +22,7 @@ class StoredScene:
     images: UInt8[Tensor, "view height width 3"]
     masks: UInt8[Tensor, "view height width"] | None
     cameras: Cameras
-    background: Float[Tensor, "3"]
+    background: Float[Tensor, 3]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -39,17 +39,15 @@ def store_scene(views: SceneViews) -> StoredScene:
 
 def normalized(scenes: Iterable[StoredScene], transform: SceneTransform) -> list[StoredScene]:
     """The scenes with their cameras brought into the scene sphere."""
-    return [
-        StoredScene(s.scene_id, s.images, s.masks, normalize_cameras(s.cameras, transform), s.background) for s in scenes
-    ]
+    return [StoredScene(s.scene_id, s.images, s.masks, normalize_cameras(s.cameras, transform), s.background) for s in scenes]
 
 
 def shared_sphere(scenes: list[StoredScene], most: int = 64) -> SceneTransform:
     """One sphere for a whole collection, from the cameras of up to `most` of its scenes (training scenes only)."""
     chosen = scenes[:: max(1, len(scenes) // most)]
     spheres = [estimate_scene_sphere(scene.cameras) for scene in chosen]
-    center = np.median([sphere.center for sphere in spheres], axis=0)
-    return SceneTransform(tuple(float(x) for x in center), float(np.median([sphere.radius for sphere in spheres])))
+    x, y, z = np.median([sphere.center for sphere in spheres], axis=0).tolist()
+    return SceneTransform((x, y, z), float(np.median([sphere.radius for sphere in spheres])))
 
 
 def shared_up(scenes: list[StoredScene]) -> tuple[float, float, float]:

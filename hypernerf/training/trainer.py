@@ -166,7 +166,8 @@ class Trainer:
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, KeyError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise InputError(f"{self.run_dir}: the checkpoint does not fit the configuration ({reason}): use another --out") from None
+            raise InputError(
+                f"{self.run_dir}: the checkpoint does not fit the configuration ({reason}): use another --out"
+            ) from None
         self.occupancy.values = state["occupancy"]
         self.minutes, self.validated = state["minutes"], state["validated"]
-

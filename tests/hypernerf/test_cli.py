@@ -96,7 +96,15 @@ def test_resume_goes_on_or_starts_and_a_run_is_never_overwritten(run, tmp_path):
 
 
 def test_an_interrupt_writes_a_checkpoint_and_says_130(run, tmp_path):
-    command = [sys.executable, ROOT / "tools" / "fit_scenes.py", run.parent / "tiny.yaml", "--out", tmp_path / "r", "--train.steps", "100000"]
+    command = [
+        sys.executable,
+        ROOT / "tools" / "fit_scenes.py",
+        run.parent / "tiny.yaml",
+        "--out",
+        tmp_path / "r",
+        "--train.steps",
+        "100000",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     while not (tmp_path / "r" / "metrics.jsonl").exists():
         assert process.poll() is None
@@ -130,7 +138,11 @@ def mistakes(run: Path, tmp: Path):
         "impossible value": ("fit_scenes", [impossible, "--out", new], "train.steps"),
         "unknown option": ("fit_scenes", [run.parent / "tiny.yaml", "--out", new, "--steps", "3"], "--steps"),
         "no root": ("fit_scenes", [run.parent / "tiny.yaml", "--out", new, "--source.name", "srn"], "unknown key source"),
-        "missing root": ("fit_scenes", [ROOT / "configs" / "srn_cars.yaml", "--out", new, "--source.root", tmp / "none"], "none_train"),
+        "missing root": (
+            "fit_scenes",
+            [ROOT / "configs" / "srn_cars.yaml", "--out", new, "--source.root", tmp / "none"],
+            "none_train",
+        ),
         "unwritable run": ("fit_scenes", [run.parent / "tiny.yaml", "--out", tmp / "file" / "run"], "file"),
         "no run": ("evaluate", [tmp / "empty"], "not a run folder"),
         "zero views": ("evaluate", [run, "--context-views", "0"], "at least 1"),
@@ -162,7 +174,11 @@ def test_bad_input_is_one_line_and_exit_code_2(run, tmp_path, case):
     code, _, error = run_tool(name, *arguments)
     assert code == 2, error
     assert len(error.strip().splitlines()) == 1 and message in error and "Traceback" not in error
-    left = [p.name for p in tmp_path.rglob("*") if p.name in ("x", "v.mp4", "m.glb") or p.suffix == ".yaml" and p.parent.name == "new"]
+    left = [
+        p.name
+        for p in tmp_path.rglob("*")
+        if p.name in ("x", "v.mp4", "m.glb") or (p.suffix == ".yaml" and p.parent.name == "new")
+    ]
     assert left == []
 
 

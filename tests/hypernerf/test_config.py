@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hypernerf.config import apply_overrides, dump_yaml, from_dict, load_yaml, to_dict
@@ -9,7 +9,9 @@ from scenes import source_config_type, source_names
 
 
 def test_every_config_survives_yaml(tmp_path):
-    experiment = from_dict(Experiment, {"train": {"learning_rate": "1e-3", "minutes": 3}, "evaluate": {"context": {2: [64, 104]}}})
+    experiment = from_dict(
+        Experiment, {"train": {"learning_rate": "1e-3", "minutes": 3}, "evaluate": {"context": {2: [64, 104]}}}
+    )
     assert experiment.train.learning_rate == 1e-3 and experiment.evaluate.context == {2: (64, 104)}
     path = tmp_path / "c.yaml"
     path.write_text(dump_yaml(to_dict(experiment)))
@@ -43,14 +45,22 @@ def test_mistakes_are_named(values, message):
 
 
 def test_overrides_set_nested_keys():
-    values = apply_overrides({"train": {"steps": 1}}, ["--train.minutes", "2.5", "--train.batch.context", "1", "3", "--source.root=a b"])
+    values = apply_overrides(
+        {"train": {"steps": 1}}, ["--train.minutes", "2.5", "--train.batch.context", "1", "3", "--source.root=a b"]
+    )
     assert values == {"train": {"steps": 1, "minutes": 2.5, "batch": {"context": [1, 3]}}, "source": {"root": "a b"}}
     for wrong in (["x"], ["--steps", "3"], ["--train.steps"], ["--train.steps.x", "1"]):
         with pytest.raises(InputError):
             apply_overrides({"train": {"steps": 1}}, wrong)
 
 
-@given(st.recursive(st.none() | st.integers() | st.text(max_size=5), lambda s: st.lists(s, max_size=3) | st.dictionaries(st.text(max_size=8), s, max_size=3)))
+@settings(deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(max_size=5),
+        lambda s: st.lists(s, max_size=3) | st.dictionaries(st.text(max_size=8), s, max_size=3),
+    )
+)
 def test_no_value_makes_anything_but_a_config_or_an_input_error(value):
     try:
         assert isinstance(from_dict(TrainConfig, value if isinstance(value, dict) else {"steps": value}), TrainConfig)

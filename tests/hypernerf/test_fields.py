@@ -6,8 +6,15 @@ import torch
 from safetensors.torch import save_file
 
 from hypernerf.fields import (
-    FieldSpec, FieldWeights, frequency_encoding, initial_weights, load_scene_file, radiance_field, sample_planes,
-    sample_volume, save_scene_file,
+    FieldSpec,
+    FieldWeights,
+    frequency_encoding,
+    initial_weights,
+    load_scene_file,
+    radiance_field,
+    sample_planes,
+    sample_volume,
+    save_scene_file,
 )  # fmt: skip
 from hypernerf.geometry import normalize_cameras
 from hypernerf.rendering import render_views

@@ -6,8 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hypernerf.geometry import (
-    camera_rays, estimate_scene_sphere, from_opengl, intersect_sphere, is_rigid, look_at, normalize_cameras, orbit_cameras,
-    ray_points, to_opengl,
+    camera_rays,
+    estimate_scene_sphere,
+    from_opengl,
+    intersect_sphere,
+    is_rigid,
+    look_at,
+    normalize_cameras,
+    orbit_cameras,
+    ray_points,
+    to_opengl,
 )  # fmt: skip
 from hypernerf.types import Cameras, InputError, RayBundle, SceneTransform
 

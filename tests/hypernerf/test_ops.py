@@ -24,7 +24,9 @@ def slow_weights(density, lengths):
 def test_volume_weights_agree_with_a_loop(samples):
     density, lengths = (torch.tensor(v, dtype=torch.float64) for v in zip(*samples, strict=True))
     weights = volume_weights(density, lengths)
-    assert torch.allclose(weights, torch.tensor(slow_weights(density.tolist(), lengths.tolist()), dtype=torch.float64), atol=1e-12)
+    assert torch.allclose(
+        weights, torch.tensor(slow_weights(density.tolist(), lengths.tolist()), dtype=torch.float64), atol=1e-12
+    )
     assert (weights >= 0).all() and weights.sum() <= 1 + 1e-9
 
 

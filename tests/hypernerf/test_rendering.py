@@ -5,7 +5,15 @@ import torch
 
 from hypernerf.fields import FieldWeights, radiance_field
 from hypernerf.geometry import camera_rays, intersect_sphere, ray_points
-from hypernerf.rendering import OccupancyGrid, RenderSettings, UnionOccupancy, render_rays, render_views, sample_occupied, scene_occupancy
+from hypernerf.rendering import (
+    OccupancyGrid,
+    RenderSettings,
+    UnionOccupancy,
+    render_rays,
+    render_views,
+    sample_occupied,
+    scene_occupancy,
+)
 from hypernerf.types import RayBundle
 from tests.conftest import ball, orbit
 

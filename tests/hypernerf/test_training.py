@@ -6,18 +6,28 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from hypernerf.models import EncoderConfig, HypernetworkConfig, ImageEncoderConfig, LiftConfig, SetEncoderConfig
 from hypernerf.fields import FieldSpec
 from hypernerf.geometry import camera_rays
+from hypernerf.models import EncoderConfig, HypernetworkConfig, ImageEncoderConfig, LiftConfig, SetEncoderConfig
 from hypernerf.training import (
-    EvaluateConfig, Experiment, TrainConfig, Trainer, mean_code, mean_image, nearest_context_view, reconstruct, shared_sphere,
-    shared_up, store_scene, target_views,
+    EvaluateConfig,
+    Experiment,
+    TrainConfig,
+    Trainer,
+    mean_code,
+    mean_image,
+    nearest_context_view,
+    reconstruct,
+    shared_sphere,
+    shared_up,
+    store_scene,
+    target_views,
 )  # fmt: skip
 from hypernerf.training.checkpoint import load_checkpoint, save_checkpoint, saved_steps
 from hypernerf.training.geometry_metrics import chamfer_l1, grid_centers, grid_iou, score_shape
 from hypernerf.training.losses import LossConfig, reconstruction_loss
 from hypernerf.training.metrics import lpips_metric, psnr, ssim
-from hypernerf.training.store import BatchConfig, sample_batch
+from hypernerf.training.store import BatchConfig, sample_batch, stack_cameras
 from hypernerf.training.trainer import learning_rate_factor
 from hypernerf.types import InputError, RenderOutput
 from scenes.procedural import ProceduralConfig, ProceduralSource
@@ -149,8 +159,7 @@ def test_baselines(stored):
     assert mean_image(stored).shape == (16, 16, 3)
     model = Trainer(tiny(), stored, None).average
     mean = mean_code(model, stored, 2)
-    each = [model.encode(s.image([0, 1])[None], dataclasses.replace(s.cameras[:2], camera_to_world=s.cameras.camera_to_world[None, :2],
-                                                                   intrinsics=s.cameras.intrinsics[None, :2])) for s in stored]  # fmt: skip
+    each = [model.encode(s.image([0, 1])[None], stack_cameras([s.cameras[:2]])) for s in stored]
     assert torch.allclose(mean.latent, torch.cat([c.latent for c in each]).mean(0, keepdim=True), atol=1e-5)
     assert torch.allclose(mean.volume, torch.cat([c.volume for c in each]).mean(0, keepdim=True), atol=1e-5)
     assert len(reconstruct(model, scene, [0])) == 1

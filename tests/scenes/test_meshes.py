@@ -40,7 +40,8 @@ def test_node_transforms_textures_and_vertex_colors_are_seen(tmp_path):
     texture[0], texture[1] = (0, 0, 255), (0, 255, 0)  # blue above green; v = 0 is the lower row
     quad = trimesh.Trimesh([[-1, 0, -1], [1, 0, -1], [1, 0, 1], [-1, 0, 1]], [[0, 1, 2], [0, 2, 3]], process=False)
     quad.visual = trimesh.visual.TextureVisuals(
-        uv=[[0, 0], [1, 0], [1, 1], [0, 1]], material=trimesh.visual.material.PBRMaterial(baseColorTexture=Image.fromarray(texture))
+        uv=[[0, 0], [1, 0], [1, 1], [0, 1]],
+        material=trimesh.visual.material.PBRMaterial(baseColorTexture=Image.fromarray(texture)),
     )
     red = trimesh.creation.box((0.2, 0.2, 0.2))
     red.visual.vertex_colors = [255, 0, 0, 255]
@@ -93,7 +94,9 @@ def test_the_source_draws_and_remembers(tmp_path):
 @pytest.mark.parametrize("layout", ["srn", "blender"])
 def test_rendered_folders_are_read_back_as_the_same_scene(tmp_path, layout):
     for number in range(4):
-        trimesh.creation.box((1, 1 + number, 1)).export(tmp_path / "in" / f"box{number}.ply") if number else (tmp_path / "in").mkdir()
+        trimesh.creation.box((1, 1 + number, 1)).export(tmp_path / "in" / f"box{number}.ply") if number else (
+            tmp_path / "in"
+        ).mkdir()
     (tmp_path / "in" / "bad.obj").write_text("nonsense")
     out = tmp_path / "out" / "set"
     code, output, error = run_tool(
