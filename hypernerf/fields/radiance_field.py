@@ -36,20 +36,30 @@ def radiance_field(
     """
     spec, tensors = weights.spec, weights.tensors
     features = frequency_encoding(positions, spec.position_frequencies)
+    coarse = None
     if spec.plane_resolution:
         features = torch.cat([features, sample_planes(tensors["planes"], positions)], dim=-1)
     if spec.volume_resolution:
-        features = torch.cat([features, sample_volume(tensors["volume"], positions)], dim=-1)
+        seen = sample_volume(tensors["volume"], positions)
+        features, coarse = torch.cat([features, seen], dim=-1), seen[..., :4]
+    output = _network(features, directions, weights, backend)
+    if coarse is not None:  # a short way from what generated the volume to what is seen; the network adds detail
+        output = output + coarse
+    return FieldOutput(_density(output[..., 0]), torch.sigmoid(output[..., 1:]))
+
+
+def _network(features: Tensor, directions: Tensor | None, weights: FieldWeights, backend: str) -> Tensor:
+    """Density and color before their activations, [scene, point, 4]."""
+    spec, tensors = weights.spec, weights.tensors
     trunk = [tensors[name] for name in spec.layer_names]
     if not spec.direction_frequencies:
-        output = batched_mlp(features, trunk, backend)
-        return FieldOutput(_density(output[..., 0]), torch.sigmoid(output[..., 1:]))
+        return batched_mlp(features, trunk, backend)
     if directions is None:
         raise ValueError("this field's color depends on the viewing direction: pass directions")
     hidden = torch.relu(batched_mlp(features, trunk[:-1], backend))
-    density = _density((hidden @ trunk[-1].transpose(-1, -2))[..., 0])
-    seen = torch.cat([hidden, frequency_encoding(directions, spec.direction_frequencies)], dim=-1)
-    return FieldOutput(density, torch.sigmoid(batched_mlp(seen, [tensors["color_0"], tensors["color_1"]], backend)))
+    density = hidden @ trunk[-1].transpose(-1, -2)
+    towards = torch.cat([hidden, frequency_encoding(directions, spec.direction_frequencies)], dim=-1)
+    return torch.cat([density, batched_mlp(towards, [tensors["color_0"], tensors["color_1"]], backend)], dim=-1)
 
 
 def _density(value: Tensor) -> Tensor:

@@ -24,14 +24,14 @@ class FieldSpec:
     plane_resolution: int = 0  # texels along a side of each plane; 0: no planes
     plane_channels: int = 8
     volume_resolution: int = 0  # texels along a side of the volume; 0: none
-    volume_channels: int = 3
+    volume_channels: int = 4  # the first four are also added to the outputs before their activations
 
     def __post_init__(self) -> None:
         if self.width not in WIDTHS:
             raise InputError(f"field.width must be one of {WIDTHS}, not {self.width}")
         limits = {
             "depth": (1, 8), "position_frequencies": (0, 16), "direction_frequencies": (0, 8),
-            "plane_resolution": (0, 256), "plane_channels": (1, 64), "volume_resolution": (0, 128), "volume_channels": (1, 64),
+            "plane_resolution": (0, 256), "plane_channels": (1, 64), "volume_resolution": (0, 128), "volume_channels": (4, 64),
         }  # fmt: skip
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
