@@ -138,3 +138,5 @@ class SceneBatch:
     target_colors: Float[Tensor, "scene ray 3"]
     target_masks: Float[Tensor, "scene ray"] | None
     background: Float[Tensor, "scene 3"]
+    hull_points: Float[Tensor, "scene point 3"] | None = None  # in the unit sphere
+    hull_inside: Float[Tensor, "scene point"] | None = None  # 1 in the visual hull of all the scene's views, 0 outside

@@ -16,11 +16,12 @@ from hypernerf.types import Cameras, InputError, SceneViews
 
 from .cache import cached_pixels, save_pixels
 from .categories import CATEGORIES
-from .orbits import surrounding_cameras
+from .orbits import subpixel_rays, surrounding_cameras
 from .shape import Shape
 from .source import SPLITS, SourceConfig, Split, register_source
 
-VERSION = 1  # of the recipes: raise it when the same seed gives other pictures, so that caches are not mixed up
+EDGE = 0.05  # difference of neighbors in color or mask above which a pixel is anti-aliased
+VERSION = 2  # of the recipes: raise it when the same seed gives other pictures, so that caches are not mixed up
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,30 @@ class ProceduralSource:
     def _render(self, scene_id: str, cameras: Cameras) -> tuple[np.ndarray, torch.Tensor]:
         rays = camera_rays(cameras)
         origins, directions = rays.origins.reshape(-1, 3).numpy(), rays.directions.reshape(-1, 3).numpy()
-        hits = self.shape(scene_id).cast(origins, directions)
-        color = np.where(hits.mask[:, None], hits.color, np.array(self.config.background, dtype=np.float32))
-        pixels = np.concatenate([color * 255 + 0.5, hits.mask[:, None] * 255.0], axis=1).astype(np.uint8)
-        shape = (len(cameras), cameras.height, cameras.width)
-        return pixels.reshape(*shape, 4), torch.from_numpy(hits.depth.astype(np.float32)).reshape(shape)
+        shape, background = self.shape(scene_id), np.array(self.config.background, dtype=np.float32)
+
+        def look(origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            hits = shape.cast(origins, directions)
+            color = np.where(hits.mask[:, None], hits.color, background)
+            return np.concatenate([color, hits.mask[:, None]], axis=1).astype(np.float32), hits.depth
+
+        pixels, depth = look(origins, directions)
+        size = (len(cameras), cameras.height, cameras.width)
+        edges = np.flatnonzero(_edges(pixels.reshape(*size, 4)))
+        rays = subpixel_rays(cameras, edges)
+        several = look(rays.origins.reshape(-1, 3).numpy(), rays.directions.reshape(-1, 3).numpy())[0]
+        pixels[edges] = several.reshape(len(edges), -1, 4).mean(1)
+        image = (pixels * 255 + 0.5).astype(np.uint8).reshape(*size, 4)
+        return image, torch.from_numpy(depth.astype(np.float32)).reshape(size)
+
+
+def _edges(pixels: np.ndarray) -> np.ndarray:
+    """Pixels [view, row, column] that differ from a neighbor in color or mask: those that deserve more than one ray."""
+    result = np.zeros(pixels.shape[:3], dtype=bool)
+    for axis in (1, 2):
+        differs = (np.abs(np.diff(pixels, axis=axis)) > EDGE).any(-1)
+        before, after = [slice(None)] * 3, [slice(None)] * 3
+        before[axis], after[axis] = slice(None, -1), slice(1, None)
+        result[tuple(before)] |= differs
+        result[tuple(after)] |= differs
+    return result

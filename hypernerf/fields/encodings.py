@@ -34,7 +34,8 @@ def sample_planes(
 ) -> Float[Tensor, "scene point features"]:
     """Bilinear features of the xy, xz and yz planes at positions in [-1, 1]^3, side by side (3 x channels).
 
-    The planes' outermost texel centers lie at -1 and 1; the first coordinate of each pair runs along columns (Chan et al. 2022).
+    Texels are the cells of a regular grid over [-1, 1]^2, their values stand at the cells' centers; beyond the outermost centers
+    the value stays. The first coordinate of each pair runs along columns (Chan et al. 2022).
     """
     scenes, _, channels, rows, columns = planes.shape
     pairs = torch.stack([positions[..., [0, 1]], positions[..., [0, 2]], positions[..., [1, 2]]], dim=1)
@@ -44,7 +45,7 @@ def sample_planes(
         pairs.reshape(scenes * 3, 1, points, 2),
         mode="bilinear",
         padding_mode="border",
-        align_corners=True,
+        align_corners=False,
     )
     return sampled.reshape(scenes, 3 * channels, points).transpose(1, 2)
 
@@ -52,7 +53,7 @@ def sample_planes(
 def sample_volume(
     volume: Float[Tensor, "scene 1 channel z y x"], positions: Float[Tensor, "scene point 3"]
 ) -> Float[Tensor, "scene point channel"]:
-    """Trilinear features at positions in [-1, 1]^3; the outermost texel centers lie at -1 and 1."""
+    """Trilinear features at positions in [-1, 1]^3; values stand at the centers of the grid's cells."""
     points = positions[:, None, None]
-    sampled = torch.nn.functional.grid_sample(volume[:, 0], points, mode="bilinear", padding_mode="border", align_corners=True)
+    sampled = torch.nn.functional.grid_sample(volume[:, 0], points, mode="bilinear", padding_mode="border", align_corners=False)
     return sampled[:, :, 0, 0].transpose(1, 2)

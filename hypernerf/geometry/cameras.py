@@ -1,4 +1,4 @@
-"""Making cameras: looking at a point, and going around it."""
+"""Making cameras: looking at a point, and going around it; and where points appear in them."""
 
 from __future__ import annotations
 
@@ -54,3 +54,17 @@ def orbit_cameras(
     focal = 0.5 * min(height, width) / math.tan(math.radians(field_of_view_degrees) / 2)
     intrinsics = torch.tensor([focal, focal, width / 2, height / 2]).expand(count, 4)
     return Cameras(look_at(positions, target, up), intrinsics, height, width)
+
+
+def project(points: Float[Tensor, "point 3"], cameras: Cameras) -> Float[Tensor, "*batch point 2"]:
+    """Where points appear: (x, y) as a share of image width and height, (0, 0) the upper left corner, (1, 1) the lower right.
+
+    Points behind a camera land far outside its image.
+    """
+    pose = cameras.camera_to_world
+    local = (points - pose[..., None, :3, 3]) @ pose[..., :3, :3]
+    depth = local[..., 2:]
+    fx, fy, cx, cy = cameras.intrinsics[..., None, :].unbind(-1)
+    pixels = torch.stack([fx, fy], dim=-1) * local[..., :2] / depth.clamp_min(1e-3) + torch.stack([cx, cy], dim=-1)
+    shares = pixels / torch.tensor([cameras.width, cameras.height], dtype=pixels.dtype, device=pixels.device)
+    return torch.where(depth > 1e-3, shares, torch.full_like(shares, 9.0))

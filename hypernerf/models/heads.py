@@ -198,7 +198,7 @@ class VolumeHead(nn.Module):
         written = self.write.weight @ hidden + self.write.bias[:, None] + self.here @ volume.flatten(2)
         written = written.unflatten(-1, volume.shape[-3:])
         if written.shape[-3:] != self.shape[-3:]:
-            written = nn.functional.interpolate(written, self.shape[-3:], mode="trilinear", align_corners=True)
+            written = nn.functional.interpolate(written, self.shape[-3:], mode="trilinear")
         return written[:, None]
 
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..geometry import cell_points
+from ..geometry import cell_points, project
 from ..types import Cameras, InputError
 
 
@@ -21,20 +21,6 @@ class LiftConfig:
     def __post_init__(self) -> None:
         if self.resolution < 0 or self.channels < 1:
             raise InputError("encoder.lift.resolution must be >= 0 and encoder.lift.channels >= 1")
-
-
-def project(points: Float[Tensor, "point 3"], cameras: Cameras) -> Float[Tensor, "*batch point 2"]:
-    """Where points appear: (x, y) as a share of image width and height, (0, 0) the upper left corner, (1, 1) the lower right.
-
-    Points behind a camera land far outside its image.
-    """
-    pose = cameras.camera_to_world
-    local = (points - pose[..., None, :3, 3]) @ pose[..., :3, :3]
-    depth = local[..., 2:]
-    fx, fy, cx, cy = cameras.intrinsics[..., None, :].unbind(-1)
-    pixels = torch.stack([fx, fy], dim=-1) * local[..., :2] / depth.clamp_min(1e-3) + torch.stack([cx, cy], dim=-1)
-    shares = pixels / torch.tensor([cameras.width, cameras.height], dtype=pixels.dtype, device=pixels.device)
-    return torch.where(depth > 1e-3, shares, torch.full_like(shares, 9.0))
 
 
 class Lift(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -13,10 +14,12 @@ from ..types import InputError, RenderOutput, SceneBatch
 @dataclass(frozen=True)
 class LossConfig:
     opacity: float = 0.1  # weight of the opacity's error where masks are known: shape is learned apart from color
+    hull: float = 0.1  # weight, at the start, of being right about the visual hull where masks are known; fades to 0
 
     def __post_init__(self) -> None:
-        if self.opacity < 0:
-            raise InputError(f"train.loss.opacity must not be negative, not {self.opacity}")
+        for name in ("opacity", "hull"):
+            if getattr(self, name) < 0:
+                raise InputError(f"train.loss.{name} must not be negative, not {getattr(self, name)}")
 
 
 def reconstruction_loss(
@@ -27,3 +30,13 @@ def reconstruction_loss(
     if batch.target_masks is None or config.opacity == 0:
         return color_error, color_error
     return color_error + config.opacity * (output.opacity - batch.target_masks).square().mean(), color_error
+
+
+HULL_LENGTH = 0.1  # in units of the scene sphere: how far light goes through what is to be judged full or empty
+
+
+def hull_loss(density: Float[Tensor, "scene point"], inside: Float[Tensor, "scene point"]) -> Float[Tensor, ""]:
+    """Mean cross entropy of the opacity 1 - exp(-density * HULL_LENGTH) against what is inside (1) and outside (0)."""
+    depth = density * HULL_LENGTH
+    full = -torch.log(-torch.expm1(-depth.clamp_min(1e-4)))
+    return (inside * full + (1 - inside) * depth).mean()

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import torch
 
+from ..fields import radiance_field
 from ..models import Generator
 from ..rendering import UnionOccupancy, render_rays
 from ..types import InputError, SceneBatch
 from .checkpoint import generator_tensors, load_checkpoint, load_state, save_checkpoint
 from .evaluation import mean_code, mean_image
 from .experiment import Experiment
-from .losses import reconstruction_loss
-from .store import StoredScene, sample_batch
+from .losses import hull_loss, reconstruction_loss
+from .store import StoredScene, sample_batch, with_hulls
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class Trainer:
         if config.threads:
             torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
-        self.experiment, self.config, self.scenes, self.run_dir = experiment, config, scenes, run
+        self.experiment, self.config, self.run_dir = experiment, config, run
+        self.scenes = with_hulls(scenes) if config.loss.hull else scenes
         self.device = pick_device(config.device)
         self.model = Generator(experiment.generator).to(self.device)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
@@ -128,6 +130,9 @@ class Trainer:
         jitter = torch.rand(scenes, rays, config.samples, generator=generator)
         output = render_rays(weights, batch.target_rays, batch.background, config.samples, self.occupancy.grid(), jitter)
         loss, color_error = reconstruction_loss(output, batch, config.loss)
+        if batch.hull_points is not None and batch.hull_inside is not None:
+            density = radiance_field(batch.hull_points, torch.zeros_like(batch.hull_points), weights).density
+            loss = loss + self.hull_weight() * hull_loss(density, batch.hull_inside)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip, foreach=True)
@@ -139,6 +144,10 @@ class Trainer:
         torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
         self.step += 1
         return float(loss.detach()), float(color_error.detach())
+
+    def hull_weight(self) -> float:
+        """Fades: what silhouettes say is soon known, and is not quite what the rays see."""
+        return self.config.loss.hull * max(0.0, 1 - self.progress)
 
     def save(self) -> None:
         state = {

@@ -16,7 +16,7 @@ from hypernerf.fields import (
     sample_volume,
     save_scene_file,
 )  # fmt: skip
-from hypernerf.geometry import normalize_cameras
+from hypernerf.geometry import cell_points, normalize_cameras
 from hypernerf.rendering import render_views
 from hypernerf.types import InputError
 from tests.conftest import ball, orbit
@@ -35,17 +35,19 @@ def test_the_encoding_agrees_with_sines_and_cosines():
 
 
 def test_planes_and_volume_interpolate_linearly():
-    axis = torch.linspace(-1, 1, 5)
+    axis = (torch.arange(5) + 0.5) * (2 / 5) - 1  # the cells' centers
     rows, columns = torch.meshgrid(axis, axis, indexing="ij")
     plane = (2 * columns - 3 * rows)[None]  # linear, so interpolation is exact
     planes = torch.stack([plane, 10 * plane, 100 * plane])[None]
-    points = torch.rand(1, 20, 3) * 2 - 1
+    points = (torch.rand(1, 20, 3) * 2 - 1) * 0.8  # between centers
     x, y, z = points[0].unbind(-1)
     expected = torch.stack([2 * x - 3 * y, 10 * (2 * x - 3 * z), 100 * (2 * y - 3 * z)], dim=-1)
     assert torch.allclose(sample_planes(planes, points)[0], expected, atol=1e-3)
     grid_z, grid_y, grid_x = torch.meshgrid(axis, axis, axis, indexing="ij")
     volume = (grid_x + 10 * grid_y + 100 * grid_z)[None, None, None]
     assert torch.allclose(sample_volume(volume, points)[0, :, 0], x + 10 * y + 100 * z, atol=1e-3)
+    centers = cell_points(5)  # what lifts features into volumes and what reads them mean the same places
+    assert torch.allclose(sample_volume(volume, centers[None])[0, :, 0], volume.flatten(), atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from hypernerf.models import (
     SetEncoderConfig,
 )
 from hypernerf.models.hypernetwork import Hypernetwork
-from hypernerf.models.lift import project
 from hypernerf.rendering import render_rays
 from hypernerf.types import Cameras, InputError, RayBundle
 from tests.conftest import orbit
