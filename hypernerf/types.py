@@ -129,14 +129,25 @@ class RenderOutput:
 
 
 @dataclass(frozen=True)
+class ContextViews:
+    """What a generator reads of scenes: the same number of posed images of each, in scene-sphere coordinates."""
+
+    images: Float[Tensor, "scene view height width 3"]
+    cameras: Cameras  # batch shape [scene, view]
+    background: Float[Tensor, "scene 3"]
+
+    def __getitem__(self, index) -> ContextViews:
+        """A part, or another order, of the scenes."""
+        return ContextViews(self.images[index], self.cameras[index], self.background[index])
+
+
+@dataclass(frozen=True)
 class SceneBatch:
     """One training step's data, in scene-sphere coordinates: context views to read, target rays to be right about."""
 
-    context_images: Float[Tensor, "scene view height width 3"]
-    context_cameras: Cameras  # batch shape [scene, view]
+    context: ContextViews
     target_rays: RayBundle  # batch shape [scene, ray]
     target_colors: Float[Tensor, "scene ray 3"]
     target_masks: Float[Tensor, "scene ray"] | None
-    background: Float[Tensor, "scene 3"]
     hull_points: Float[Tensor, "scene point 3"] | None = None  # in the unit sphere
     hull_inside: Float[Tensor, "scene point"] | None = None  # 1 in the visual hull of all the scene's views, 0 outside

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import multiprocessing
+import os
+import pickle
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+
+import torch
+from threadpoolctl import threadpool_limits
 
 from hypernerf.types import InputError, SceneViews
 
 from .source import SceneError, SceneSource, SourceConfig, Split, check_scene
+
+SHARE = 8  # scenes that a process loads at a time; a split that is no larger is loaded here
 
 
 def load_split(
@@ -17,9 +26,9 @@ def load_split(
     *,
     limit: int | None = None,
     on_problem: Callable[[str], None] = print,
-    workers: int = 4,
+    workers: int | None = None,
 ) -> Iterator[SceneViews]:
-    """The usable scenes of a split, in order.
+    """The usable scenes of a split, in order, loaded by `workers` processes (default: one a core).
 
     Raises:
         InputError: more than `config.max_bad_scenes` scenes are unusable (each was reported to `on_problem`), none is
@@ -27,24 +36,51 @@ def load_split(
     """
     names = source.scene_ids(split)[:limit]
     bad, size = 0, None
-    with ThreadPoolExecutor(workers) as pool:
-        for name, result in zip(names, pool.map(lambda n: _load_or_error(source, config, n), names), strict=True):
-            if isinstance(result, SceneError):
-                bad += 1
-                on_problem(f"skipped: {result}")
-                if bad > config.max_bad_scenes:
-                    pool.shutdown(cancel_futures=True)
-                    raise InputError(
-                        f"{bad} unusable scenes in split {split!r}, the last: {result}: mend them, or raise source.max_bad_scenes"
-                    )
-                continue
-            here = (result.cameras.height, result.cameras.width)
-            size = size or here
-            if here != size:
-                raise InputError(f"{name}: images of {here[0]}x{here[1]} among scenes of {size[0]}x{size[1]}: use one size")
-            yield result
+    for name, result in zip(names, _results(source, config, names, workers or os.cpu_count() or 1), strict=True):
+        if isinstance(result, SceneError):
+            bad += 1
+            on_problem(f"skipped: {result}")
+            if bad > config.max_bad_scenes:
+                raise InputError(
+                    f"{bad} unusable scenes in split {split!r}, the last: {result}: mend them, or raise source.max_bad_scenes"
+                )
+            continue
+        here = (result.cameras.height, result.cameras.width)
+        size = size or here
+        if here != size:
+            raise InputError(f"{name}: images of {here[0]}x{here[1]} among scenes of {size[0]}x{size[1]}: use one size")
+        yield result
     if size is None:
         raise InputError(f"no usable scene in split {split!r} of source {config.name!r}: check source.root")
+
+
+def _results(source: SceneSource, config: SourceConfig, names: Sequence[str], workers: int) -> Iterator[SceneViews | SceneError]:
+    if workers == 1 or len(names) <= SHARE:
+        for name in names:
+            yield _load_or_error(source, config, name)
+        return
+    # forked where that exists: it starts at once, and a script needs no __main__ guard
+    context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else None)
+    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
+    try:
+        shares = [names[i : i + SHARE] for i in range(0, len(names), SHARE)]
+        waiting = [pool.submit(_load_share, source, config, share) for share in shares]
+        for number, future in enumerate(waiting):
+            yield from pickle.loads(future.result())
+            waiting[number] = None  # type: ignore[call-overload]  # what was handed on need not be kept
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    threadpool_limits(1)  # NumPy's matrix products would each use all cores
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends the work
+
+
+def _load_share(source: SceneSource, config: SourceConfig, names: Sequence[str]) -> bytes:
+    """Pickled here, so that tensors travel as plain bytes and not as open files."""
+    return pickle.dumps([_load_or_error(source, config, name) for name in names])
 
 
 def _load_or_error(source: SceneSource, config: SourceConfig, name: str) -> SceneViews | SceneError:

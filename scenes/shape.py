@@ -48,13 +48,14 @@ class Part:
     scale: float = 1.0
 
     def local(self, points: Float[Array, "point 3"]) -> Float[Array, "point 3"]:
-        return ((points - self.center) @ self.rotation / self.scale).astype(np.float32)
+        rotation = (self.rotation / self.scale).astype(np.float32)
+        return (points.astype(np.float32, copy=False) - self.center.astype(np.float32)) @ rotation
 
     def hull(self) -> Float[Array, "corner 3"]:
         return self.center + self.solid.hull() * self.scale @ self.rotation.T
 
     def interval(self, origins, directions):
-        return self.solid.interval(self.local(origins), (directions @ self.rotation / self.scale).astype(np.float32))
+        return self.solid.interval(self.local(origins), directions @ (self.rotation / self.scale).astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -92,15 +93,15 @@ class Shape:
         """The first hit of each ray (unit directions), in lambertian light from one side; black where nothing is hit."""
         depth = np.full(len(origins), np.inf, dtype=np.float32)
         owner = np.full(len(origins), -1)
-        for number, part in enumerate(self.parts):
-            near_rays = self._may_hit(part, origins, directions)
+        may_hit = self._may_hit(origins, directions)
+        for number, (part, near_rays) in enumerate(zip(self.parts, may_hit, strict=True)):
             near, far = part.interval(origins[near_rays], directions[near_rays])
             better = (near <= far) & (near > 0) & (near < depth[near_rays])
             chosen = near_rays[better]
             depth[chosen], owner[chosen] = near[better], number
         color = np.zeros((len(origins), 3), dtype=np.float32)
-        for number, part in enumerate(self.parts):
-            seen = np.flatnonzero(owner == number)
+        for number, (part, near_rays) in enumerate(zip(self.parts, may_hit, strict=True)):
+            seen = near_rays[owner[near_rays] == number]
             local = part.local(origins[seen] + depth[seen, None] * directions[seen])
             normals = part.solid.normals(local) @ part.rotation.T
             light = AMBIENT + (1 - AMBIENT) * np.maximum(normals @ LIGHT, 0)
@@ -108,16 +109,20 @@ class Shape:
         mask = owner >= 0
         return RayHits(np.where(mask, depth, 0), np.clip(color, 0, 1), mask)
 
-    @staticmethod
-    def _may_hit(part: Part, origins, directions) -> Array:
-        """Indices of the rays that pass through the part's bounding sphere: most parts are small in most images."""
-        corners = part.hull()
-        center = (corners.min(0) + corners.max(0)) / 2
-        radius = np.linalg.norm(corners - center, axis=1).max()
-        towards = (center - origins).astype(np.float32)
-        along = np.einsum("rc,rc->r", towards, directions)
-        gap = np.einsum("rc,rc->r", towards, towards) - along * along
-        return np.flatnonzero(gap <= np.float32(radius * radius * 1.001))
+    def _may_hit(self, origins: Array, directions: Array) -> list[Array]:
+        """For each part the indices of the rays through its bounding sphere: most parts are small in most images.
+
+        The squared distance of a ray from c is |c - o|^2 - ((c - o) . d)^2; for all parts at once it is two matrix products.
+        """
+        corners = [part.hull() for part in self.parts]
+        centers = np.stack([(c.min(0) + c.max(0)) / 2 for c in corners])
+        radii = np.array([np.linalg.norm(c - center, axis=1).max() for c, center in zip(corners, centers, strict=True)])
+        centers = centers.astype(np.float32)
+        along = centers @ directions.T - np.einsum("rc,rc->r", origins, directions)
+        gap = (centers * centers).sum(1)[:, None] - 2 * (centers @ origins.T) + np.einsum("rc,rc->r", origins, origins)
+        gap -= along * along
+        bound = ((radii + 1e-3) ** 2).astype(np.float32)  # and a little for rounding
+        return [np.flatnonzero(row <= limit) for row, limit in zip(gap, bound, strict=True)]
 
     def surface_points(self, count: int, rng: np.random.Generator) -> Float[Array, "count 3"]:
         """Points uniform over the surface of the union.

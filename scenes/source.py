@@ -44,7 +44,7 @@ class SourceConfig:
 
 
 class SceneSource(Protocol):
-    """A collection of scenes. `load` may be called from several threads at once."""
+    """A collection of scenes. Whole splits are loaded by several processes, each with a pickled copy of the source."""
 
     def scene_ids(self, split: Split) -> list[str]:
         """Names of the scenes of one split, in a fixed order. Splits share no scene."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 
 from scenes.source import SceneSource
 
@@ -34,8 +35,9 @@ def finish_run(run: Run, source: SceneSource, training_scenes: int) -> None:
     samples = run.folder / "samples"
     save_image(samples / "test.png", comparison_sheet(result.rows[:12]))
     shown = result.fields[: max(config.meshes, 1)]
-    save_turntable(samples / "turntable.mp4", shown)
-    save_turntable(samples / "turntable.gif", shown)
+    frames = turntable(shown)
+    save_frames(samples / "turntable.mp4", frames)
+    save_frames(samples / "turntable.gif", frames)
     meshes = []
     for field in tracked(shown[: config.meshes], "meshes"):
         save_scene_file(samples / f"{field.name}.field.safetensors", field)
@@ -65,10 +67,10 @@ def _last_step(folder: Path) -> dict[str, float]:
     return {key: entries[-1][key] for key in ("step", "minutes", "rays_per_second")} if entries else {}
 
 
-def save_turntable(path: Path, fields: list[SceneField], frames: int = 36, size: int = 96) -> None:
-    """The fields turning side by side, each seen from where its context cameras were."""
-    columns = [to_bytes(_orbit(field, frames, size)) for field in tracked(fields, f"turntable {path.suffix[1:]}")]
-    save_frames(path, np.concatenate(columns, axis=2))
+def turntable(fields: list[SceneField], frames: int = 24, size: int = 96) -> UInt8[np.ndarray, "frame height width 3"]:
+    """The fields turning side by side, each seen from as far away as its context cameras were."""
+    columns = [to_bytes(_orbit(field, frames, size)) for field in tracked(fields, "turntable")]
+    return np.concatenate(columns, axis=2)
 
 
 def _orbit(field: SceneField, frames: int, size: int) -> torch.Tensor:
@@ -96,3 +98,6 @@ def print_table(metrics: dict) -> None:
             f"  shape, {shape['context_views']} views: IoU {shape['iou']:.3f}, Chamfer-L1 {shape['chamfer_l1']:.4f} "
             f"(mean field: {shape['mean_field']['iou']:.3f}, {shape['mean_field']['chamfer_l1']:.4f})"
         )
+        if shape["silhouette_iou"] is not None:
+            agreement = shape["silhouette_iou"]
+            console.print(f"  meshes against rendered opacity: IoU {agreement['mean']:.3f}, worst {agreement['worst']:.3f}")

@@ -15,10 +15,11 @@ import trimesh
 
 from scenes.source import SceneSource
 
-from ..export import Row, extract_mesh, silhouette_agreement
-from ..export.mesh import SURFACE_DENSITY, to_trimesh
+from ..export import ExtractedMesh, Row, silhouette_agreement
+from ..export.mesh import SURFACE_DENSITY, mesh_of_density, to_trimesh
 from ..fields import FieldWeights, SceneField
 from ..geometry import cell_points, orbit_cameras
+from ..rendering import RenderSettings
 from ..rendering.occupancy import grid_density
 from ..training import StoredScene, evaluate_fields, evaluate_images, nearest_context_view, reconstruct, target_views
 from ..training.geometry_metrics import ShapeScores, score_shape
@@ -99,7 +100,7 @@ def measure(run: Run, scenes: Sequence[StoredScene], counts: Sequence[int], sour
     }
     if source is not None and hasattr(source, "shape"):
         mean_field = run.scene_field("mean", mean, scenes[0].cameras)
-        metrics["shape"] = _shapes(fields, mean_field, source, counts[-1])
+        metrics["shape"] = _shapes(fields, mean_field, source, counts[-1], settings)
         lap("shape")
     metrics["seconds"] = seconds
     return Measurement(metrics, rows, fields)
@@ -116,20 +117,20 @@ def _fit(image: torch.Tensor, scene: StoredScene) -> torch.Tensor:
     return torch.nn.functional.interpolate(image.permute(2, 0, 1)[None], size, mode="area")[0].permute(1, 2, 0)
 
 
-def _shapes(fields: Sequence[SceneField], mean: SceneField, source: Any, count: int) -> dict[str, Any]:
+def _shapes(fields: Sequence[SceneField], mean: SceneField, source: Any, count: int, settings: RenderSettings) -> dict[str, Any]:
     """Mean IoU and Chamfer-L1 of the fields and of the mean field, and how well meshes agree with rendered opacity."""
     rows, mean_rows, agreement, unmeshed = [], [], [], 0
-    mean_parts = _occupied(mean), _surface(mean)[0]
+    mean_occupied, mean_surface, _ = _shape_of(mean)
     for field in tracked(fields, "shapes", len(fields)):
         shape = source.shape(field.name)
         truth = shape.surface_points(SURFACE_POINTS, np.random.default_rng(0))
-        surface, mesh = _surface(field)
-        rows.append(score_shape(_occupied(field), surface, shape.occupancy, truth, SHAPE_GRID))
-        mean_rows.append(score_shape(*mean_parts, shape.occupancy, truth, SHAPE_GRID))
+        occupied, surface, mesh = _shape_of(field)
+        rows.append(score_shape(occupied, surface, shape.occupancy, truth, SHAPE_GRID))
+        mean_rows.append(score_shape(mean_occupied, mean_surface, shape.occupancy, truth, SHAPE_GRID))
         if mesh is None:
             unmeshed += 1
         else:
-            agreement.append(float(silhouette_agreement(field, mesh, _around(field)).mean()))
+            agreement.append(float(silhouette_agreement(field, mesh, _around(field), settings).mean()))
 
     def means(scores: list[ShapeScores]) -> dict[str, float]:
         return {"iou": fmean(s.iou for s in scores), "chamfer_l1": fmean(s.chamfer for s in scores)}
@@ -147,20 +148,17 @@ def _around(field: SceneField) -> Cameras:
     """Eight cameras around the scene, in the user's coordinates."""
     transform = field.transform
     return orbit_cameras(
-        8, distance=field.camera_distance * transform.radius, elevation_degrees=25.0, size=(96, 96),
+        8, distance=field.camera_distance * transform.radius, elevation_degrees=25.0, size=(64, 64),
         field_of_view_degrees=field.field_of_view_degrees, up=torch.tensor(field.up), target=torch.tensor(transform.center),
     )  # fmt: skip
 
 
-def _occupied(field: SceneField) -> np.ndarray:
-    return (grid_density(field.weights, cell_points(SHAPE_GRID))[0] > SURFACE_DENSITY).numpy()
-
-
-def _surface(field: SceneField):
-    """(points of the mesh's surface, the mesh), or (None, None) for an empty field."""
+def _shape_of(field: SceneField) -> tuple[np.ndarray, np.ndarray | None, ExtractedMesh | None]:
+    """(which cells of the grid are inside, points of the mesh's surface, the mesh); None, None for an empty field."""
+    density = grid_density(field.weights, cell_points(SHAPE_GRID))[0].numpy()
     try:
-        mesh = extract_mesh(field, resolution=96)
+        mesh = mesh_of_density(field, density.reshape((SHAPE_GRID,) * 3))
     except InputError:
-        return None, None
+        return density > SURFACE_DENSITY, None, None
     points, _ = trimesh.sample.sample_surface(to_trimesh(mesh), SURFACE_POINTS, seed=0)
-    return np.asarray(points), mesh
+    return density > SURFACE_DENSITY, np.asarray(points), mesh

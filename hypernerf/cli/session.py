@@ -14,7 +14,7 @@ from scenes.source import SourceConfig, Split
 
 from ..config import apply_overrides, load_yaml
 from ..fields import FieldWeights, SceneField
-from ..models import Generator, SceneCode
+from ..models import Generator, Lifted, SceneCode
 from ..training import Experiment, StoredScene, normalized, store_scene
 from ..training.checkpoint import generator_tensors, load_checkpoint
 from ..types import Cameras, InputError, SceneTransform
@@ -69,7 +69,8 @@ def load_run(folder: Path | str, overrides: Sequence[str] = ()) -> Run:
     generator = Generator(experiment.generator)
     try:
         generator.load_state_dict(generator_tensors(tensors))
-        code = SceneCode(tensors["mean_code.latent"], tensors.get("mean_code.volume"))
+        volumes = [tensors[name] for name in ("mean_code.learned", "mean_code.seen") if name in tensors]
+        code = SceneCode(tensors["mean_code.latent"], Lifted(*volumes) if volumes else None)
         image = tensors["mean_image"]
     except (RuntimeError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]

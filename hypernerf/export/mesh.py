@@ -16,7 +16,7 @@ from skimage.measure import marching_cubes
 from ..fields import FieldWeights, SceneField, radiance_field
 from ..files import write_atomically
 from ..geometry import camera_rays, cell_points, normalize_cameras
-from ..rendering import render_views
+from ..rendering import RenderSettings, render_views
 from ..rendering.occupancy import grid_density
 from ..types import Cameras, InputError
 
@@ -38,14 +38,21 @@ class ExtractedMesh:
 def extract_mesh(scene: SceneField, resolution: int = 128, level: float = SURFACE_DENSITY) -> ExtractedMesh:
     """The surface where the field's density crosses `level`, on a grid of resolution^3 cells over the scene sphere.
 
-    The grid is padded by one empty cell, so the surface is closed even where the object touches the sphere.
-
     Raises:
         InputError: the density crosses the level nowhere; the message gives its range.
     """
     if resolution < 8:
         raise InputError(f"--resolution must be at least 8, not {resolution}")
-    density = grid_density(scene.weights, cell_points(resolution))[0].reshape(resolution, resolution, resolution).numpy()
+    density = grid_density(scene.weights, cell_points(resolution))[0].reshape(resolution, resolution, resolution)
+    return mesh_of_density(scene, density.numpy(), level)
+
+
+def mesh_of_density(scene: SceneField, density: Float[Array, "z y x"], level: float = SURFACE_DENSITY) -> ExtractedMesh:
+    """As `extract_mesh`, where the density at the grid's cell centers is known already.
+
+    The grid is padded by one empty cell, so the surface is closed even where the object touches the sphere.
+    """
+    resolution = len(density)
     if not density.max() > level:
         raise InputError(
             f"{scene.name}: nothing to mesh, the density lies in {density.min():.3g}..{density.max():.3g} and never reaches "
@@ -89,14 +96,16 @@ def save_mesh(path: Path | str, mesh: ExtractedMesh) -> None:
     write_atomically(path, lambda place: place.write_bytes(raw))
 
 
-def silhouette_agreement(scene: SceneField, mesh: ExtractedMesh, cameras: Cameras) -> Float[Array, view]:
+def silhouette_agreement(
+    scene: SceneField, mesh: ExtractedMesh, cameras: Cameras, settings: RenderSettings = RenderSettings()
+) -> Float[Array, view]:
     """Intersection over union, view by view, of the mesh's silhouette and the field's opacity above one half.
 
     Args:
         cameras: batch shape [view], in the user's coordinates.
     """
     opacity = render_views(
-        scene.weights, normalize_cameras(cameras, scene.transform), torch.tensor(scene.background)
+        scene.weights, normalize_cameras(cameras, scene.transform), torch.tensor(scene.background), settings
     ).opacity.numpy()
     rays = camera_rays(cameras)
     origins, directions = rays.origins.reshape(-1, 3).numpy(), rays.directions.reshape(-1, 3).numpy()

@@ -3,10 +3,10 @@
 from .generator import EncoderConfig, Generator, GeneratorConfig, SceneCode
 from .hypernetwork import Hypernetwork, HypernetworkConfig
 from .image_encoder import ImageEncoder, ImageEncoderConfig
-from .lift import LiftConfig
+from .lift import LiftConfig, Lifted
 from .set_encoder import SetEncoderConfig, build_set_encoder
 
 __all__ = [
     "EncoderConfig", "Generator", "GeneratorConfig", "Hypernetwork", "HypernetworkConfig", "ImageEncoder", "ImageEncoderConfig",
-    "LiftConfig", "SceneCode", "SetEncoderConfig", "build_set_encoder",
+    "LiftConfig", "Lifted", "SceneCode", "SetEncoderConfig", "build_set_encoder",
 ]  # fmt: skip

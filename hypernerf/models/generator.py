@@ -10,10 +10,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..fields import FieldSpec, FieldWeights, initial_weights
-from ..types import Cameras, InputError
+from ..types import ContextViews, InputError
 from .hypernetwork import Hypernetwork, HypernetworkConfig
 from .image_encoder import ImageEncoder, ImageEncoderConfig
-from .lift import Lift, LiftConfig
+from .lift import Lift, LiftConfig, Lifted
 from .set_encoder import SetEncoderConfig, build_set_encoder
 
 
@@ -33,17 +33,21 @@ class GeneratorConfig:
 
 @dataclass(frozen=True)
 class SceneCode:
-    """What the encoder has to say of scenes: a latent and, if the configuration lifts features, a coarse volume of them."""
+    """What the encoder has to say of scenes: a latent and, if the configuration lifts features, volumes of them."""
 
     latent: Float[Tensor, "scene latent"]
-    volume: Float[Tensor, "scene feature size size size"] | None = None
+    lifted: Lifted | None = None
 
     @staticmethod
     def mean(codes: list[SceneCode]) -> SceneCode:
         """The average [1, …] over all scenes of several codes."""
-        latent = torch.cat([code.latent for code in codes]).mean(0, keepdim=True)
-        volumes = [code.volume for code in codes if code.volume is not None]
-        return SceneCode(latent, torch.cat(volumes).mean(0, keepdim=True) if volumes else None)
+
+        def average(parts: list[Tensor]) -> Tensor:
+            return torch.cat(parts).mean(0, keepdim=True)
+
+        lifted = [code.lifted for code in codes if code.lifted is not None]
+        volumes = Lifted(average([x.learned for x in lifted]), average([x.seen for x in lifted])) if lifted else None
+        return SceneCode(average([code.latent for code in codes]), volumes)
 
 
 class Generator(nn.Module):
@@ -65,17 +69,16 @@ class Generator(nn.Module):
         self.hypernetwork = Hypernetwork(
             config.hypernetwork,
             initial_weights(config.field),
-            volume=None if self.lift is None else (self.lift.features, lift.resolution),
+            lifted=None if self.lift is None else self.lift.shape,
         )
 
-    def encode(self, images: Float[Tensor, "scene view height width 3"], cameras: Cameras) -> SceneCode:
-        """Cameras have batch shape [scene, view] and are in scene-sphere coordinates."""
-        stages = self.image_encoder.stages(images, cameras)
-        latent = self.set_encoder(self.image_encoder.tokens(stages, images.shape[1]))
-        return SceneCode(latent, None if self.lift is None else self.lift(images, stages, cameras))
+    def encode(self, context: ContextViews) -> SceneCode:
+        stages = self.image_encoder.stages(context.images, context.cameras)
+        latent = self.set_encoder(self.image_encoder.tokens(stages, context.images.shape[1]))
+        return SceneCode(latent, None if self.lift is None else self.lift(context, stages))
 
     def generate(self, code: SceneCode) -> FieldWeights:
-        return FieldWeights(self.config.field, self.hypernetwork(code.latent, code.volume))
+        return FieldWeights(self.config.field, self.hypernetwork(code.latent, code.lifted))
 
-    def forward(self, images: Float[Tensor, "scene view height width 3"], cameras: Cameras) -> FieldWeights:
-        return self.generate(self.encode(images, cameras))
+    def forward(self, context: ContextViews) -> FieldWeights:
+        return self.generate(self.encode(context))

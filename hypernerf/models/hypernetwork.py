@@ -9,16 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..types import InputError
-from .heads import HEADS, GridHead, VolumeHead
+from .grid_heads import ImageHead, PlanesHead, VolumeHead
+from .heads import HEADS
+from .lift import Lifted, LiftedShape
 
-# of a generated image's values at step 0. Images are read as features, they are not multiplied into others: their base is 0
-GRID_DEVIATION = 0.3
+# Deviation of generated grids' values at step 0; their base is 0. Planes are read as features by the field's network; a volume
+# is also added to its outputs, where it must not be seen yet.
+PLANES_DEVIATION = 0.3
+VOLUME_DEVIATION = 0.1
 
 
 @dataclass(frozen=True)
@@ -48,10 +53,10 @@ class Hypernetwork(nn.Module):
         config: head and sizes.
         base: starting values of the written network, without a scene dimension. Vectors are written as one-column matrices;
             tensors of rank three and four as images over their last two dimensions (`GridHead`), of rank five as volumes.
-        volume: (features, size) of the volume that `forward` will be given with the latent; it conditions images and volumes.
+        lifted: of the volumes that `forward` will be given with the latent; they condition images and volumes.
     """
 
-    def __init__(self, config: HypernetworkConfig, base: Mapping[str, Tensor], volume: tuple[int, int] | None = None) -> None:
+    def __init__(self, config: HypernetworkConfig, base: Mapping[str, Tensor], lifted: LiftedShape | None = None) -> None:
         super().__init__()
         self.base = nn.ParameterDict({name: nn.Parameter(value.clone()) for name, value in base.items()})
         self.scales = {name: float(value.square().mean().sqrt().clamp_min(1e-3)) for name, value in base.items()}
@@ -68,19 +73,18 @@ class Hypernetwork(nn.Module):
         self.grids = nn.ModuleDict()
         for name, value in base.items():
             if value.ndim == 5:
-                if volume is None:
+                if lifted is None:
                     raise InputError(f"the field's {name} is written from lifted features: set encoder.lift.resolution")
-                self.grids[name] = VolumeHead(width, tuple(value.shape), GRID_DEVIATION, volume)
+                self.grids[name] = VolumeHead(width, tuple(value.shape), VOLUME_DEVIATION, lifted)
             elif value.ndim > 2:
-                self.grids[name] = GridHead(width, tuple(value.shape), GRID_DEVIATION, volume)
+                head = ImageHead if lifted is None else partial(PlanesHead, lifted=lifted)
+                self.grids[name] = head(width, tuple(value.shape), PLANES_DEVIATION)
 
     @property
     def param_shapes(self) -> dict[str, tuple[int, ...]]:
         return {name: tuple(value.shape) for name, value in self.base.items()}
 
-    def forward(
-        self, latent: Float[Tensor, "scene latent"], volume: Float[Tensor, "scene feature size size size"] | None = None
-    ) -> dict[str, Tensor]:
+    def forward(self, latent: Float[Tensor, "scene latent"], lifted: Lifted | None = None) -> dict[str, Tensor]:
         hidden = self.enter(latent)
         for block in self.blocks:
             hidden = hidden + block(hidden)
@@ -91,5 +95,5 @@ class Hypernetwork(nn.Module):
             factor = factor.reshape(-1, *base.shape)
             result[name] = base * (1 + factor) if self.head.multiplies else base + self.scales[name] * factor
         for name, head in self.grids.items():
-            result[name] = self.base[name] + head(features, volume)
+            result[name] = self.base[name] + head(features, lifted)
         return {name: result[name] for name in self.base}

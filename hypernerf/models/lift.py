@@ -1,4 +1,4 @@
-"""Image features brought into the scene: each point of a coarse grid asks every view what is seen in its direction."""
+"""Images brought into the scene: each point of a grid asks every view what is seen in its direction."""
 
 from __future__ import annotations
 
@@ -10,65 +10,89 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..geometry import cell_points, project
-from ..types import Cameras, InputError
+from ..types import ContextViews, InputError
 
 
 @dataclass(frozen=True)
 class LiftConfig:
-    resolution: int = 0  # cells along a side of the feature volume over [-1, 1]^3; 0: none, the latent tells all
+    """Two volumes over [-1, 1]^3: a coarse one of learned features, a fine one of plain colors, which cost little."""
+
+    resolution: int = 0  # cells along a side of the coarse one; 0: no lifting, the latent tells all
     channels: int = 32
+    detail: int = 2  # cells of the fine one along a coarse cell
 
     def __post_init__(self) -> None:
-        if self.resolution < 0 or self.channels < 1:
-            raise InputError("encoder.lift.resolution must be >= 0 and encoder.lift.channels >= 1")
+        if self.resolution < 0 or self.channels < 1 or self.detail < 1:
+            raise InputError("encoder.lift.resolution must be >= 0, encoder.lift.channels and encoder.lift.detail >= 1")
+
+
+@dataclass(frozen=True)
+class Lifted:
+    """What is known of a scene in its places."""
+
+    learned: Float[Tensor, "scene feature size size size"]
+    seen: Float[Tensor, "scene color fine fine fine"]
+
+
+@dataclass(frozen=True)
+class LiftedShape:
+    """Channels and resolutions of `Lifted`."""
+
+    features: int
+    size: int
+    colors: int
+    fine: int
 
 
 class Lift(nn.Module):
-    """Features of all stages of the image encoder, merged at the finest, sampled where grid points project, mean over views.
+    """Features of all stages of the image encoder, merged at the finest, sampled where grid points project, over all views.
 
     A feature pyramid (Lin et al. 2017) and an unprojection (Kar et al. 2017). Beside what is learned stand the colors seen:
-    their mean and deviation over views, and the share of views that see the point; agreement of colors tells of surfaces
-    from the first step on. Means and deviations make it a function of the set.
+    agreement between views tells of surfaces, and background in any view tells of emptiness, from the first step on. Means,
+    deviations and extremes over views make it a function of the set.
 
     Args:
-        config: size of the volume.
+        config: sizes of the volumes.
         stages: channels of the image encoder's stages, finest first.
         stride: of the finest stage.
     """
 
-    SEEN = 7  # channels of what is seen: mean color, its deviation, share of views
+    SEEN = 8  # channels of what is seen: mean color, its deviation, the least foreground, share of views
+    FOREGROUND = 0.1  # difference from the background at which a color certainly is not it
 
     def __init__(self, config: LiftConfig, stages: Sequence[int], stride: int) -> None:
         super().__init__()
         self.config, self.stride = config, stride
         self.merge = nn.ModuleList(nn.Conv2d(channels, config.channels, 1) for channels in stages)
-        self.mix = nn.Linear(config.channels + self.SEEN, config.channels)
+        self.mix = nn.Linear(2 * config.channels, config.channels)
+        self.mix_seen = nn.Conv3d(self.SEEN, config.channels, config.detail, stride=config.detail, bias=False)
         self.points: Tensor
         self.register_buffer("points", cell_points(config.resolution), persistent=False)
+        fine = cell_points(config.resolution * config.detail)
+        self.ball: Tensor  # the fine cells inside of the scene sphere, where anything is ever asked for
+        self.register_buffer("ball", torch.nonzero(fine.norm(dim=-1) <= 1.05)[:, 0], persistent=False)
+        self.fine_points: Tensor
+        self.register_buffer("fine_points", fine[self.ball], persistent=False)
 
     @property
-    def features(self) -> int:
-        """Channels of the volume."""
-        return self.config.channels + self.SEEN
+    def shape(self) -> LiftedShape:
+        config = self.config
+        return LiftedShape(config.channels + self.SEEN, config.resolution, self.SEEN, config.resolution * config.detail)
 
-    def forward(
-        self,
-        images: Float[Tensor, "scene view height width 3"],
-        stages: Sequence[Float[Tensor, "image channel rows columns"]],
-        cameras: Cameras,
-    ) -> Float[Tensor, "scene feature size size size"]:
-        """`stages` as `ImageEncoder.stages` gives them for `images`; cameras have batch shape [scene, view]."""
-        shape = cameras.intrinsics.shape[:2]
-        where = project(self.points, cameras).flatten(0, 1)
+    def forward(self, context: ContextViews, stages: Sequence[Float[Tensor, "image channel rows columns"]]) -> Lifted:
+        """`stages` as `ImageEncoder.stages` gives them for the context's images."""
+        size, detail = self.config.resolution, self.config.detail
+        where = project(self.points, context.cameras).flatten(0, 1)
         merged = self._merged(stages)
         # feature i of the finest stage is centered on pixel stride * i, whose own center is at stride * i + 0.5
         share = 0.5 - 0.5 / self.stride
         shift = torch.tensor([share / merged.shape[-1], share / merged.shape[-2]], dtype=where.dtype, device=where.device)
-        learned = _sample(merged, where + shift).unflatten(0, shape).mean(1)
-        volume = torch.cat([learned, self._seen(images, where, shape)], dim=1)
-        mixed = torch.relu(self.mix.weight @ volume + self.mix.bias[:, None])  # a 1x1x1 convolution, three times as fast
-        size = self.config.resolution
-        return torch.cat([mixed, volume[:, -self.SEEN :]], dim=1).unflatten(-1, (size, size, size))
+        learned = _sample(merged, where + shift).unflatten(0, context.images.shape[:2])
+        seen = self._seen(context)
+        volume = torch.cat([learned.mean(1), learned.amax(1)], dim=1)
+        mixed = project_channels(self.mix.weight, volume) + self.mix.bias[:, None]
+        mixed = torch.relu(mixed.unflatten(-1, (size, size, size)) + self.mix_seen(seen))
+        return Lifted(torch.cat([mixed, nn.functional.avg_pool3d(seen, detail)], dim=1), seen)
 
     def _merged(self, stages: Sequence[Tensor]) -> Tensor:
         merged = self.merge[-1](stages[-1])
@@ -76,15 +100,32 @@ class Lift(nn.Module):
             merged = conv(stage) + nn.functional.interpolate(merged, stage.shape[-2:], mode="nearest")
         return torch.relu(merged)
 
-    def _seen(self, images: Tensor, where: Tensor, shape: torch.Size) -> Tensor:
-        """[scene, SEEN, point]: colors in -1..1, and 0 outside of every image."""
-        colors = _sample(images.flatten(0, 1).permute(0, 3, 1, 2) * 2 - 1, where).unflatten(0, shape)
+    @torch.no_grad()
+    def _seen(self, context: ContextViews) -> Float[Tensor, "scene color fine fine fine"]:
+        """Colors in -1..1, and 0 where no view looks."""
+        where = project(self.fine_points, context.cameras).flatten(0, 1)
+        distance = (context.images - context.background[:, None, None, None]).abs().amax(-1, keepdim=True)
+        foreground = (distance / self.FOREGROUND).clamp_max(1)
+        images = torch.cat([context.images * 2 - 1, foreground - 1], dim=-1).flatten(0, 1).permute(0, 3, 1, 2)
+        values = _sample(images, where).unflatten(0, context.images.shape[:2])  # 0 outside of an image: no objection
+        colors = values[:, :, :3]
         mean = colors.mean(1)
         deviation = ((colors - mean[:, None]).square().mean(1) + 1e-6).sqrt()
-        inside = ((where > 0) & (where < 1)).all(-1).to(colors.dtype).unflatten(0, shape).mean(1)
-        return torch.cat([mean, deviation, inside[:, None]], dim=1)
+        inside = ((where > 0) & (where < 1)).all(-1).to(colors.dtype).unflatten(0, context.images.shape[:2]).mean(1)
+        found = torch.cat([mean, deviation, values[:, :, 3:].amin(1), inside[:, None]], dim=1)
+        fine = self.config.resolution * self.config.detail
+        result = found.new_zeros(*found.shape[:2], fine**3)
+        result[..., self.ball] = found
+        return result.unflatten(-1, (fine, fine, fine))
 
 
 def _sample(images: Tensor, where: Tensor) -> Tensor:
     """Bilinear values [image, channel, point] at shares of width and height [image, point, 2]; 0 outside."""
     return nn.functional.grid_sample(images, (where * 2 - 1)[:, None], padding_mode="zeros", align_corners=False)[:, :, 0]
+
+
+def project_channels(
+    weight: Float[Tensor, "outputs channels"], values: Float[Tensor, "scene channels place"]
+) -> Float[Tensor, "scene outputs place"]:
+    """A 1x1 convolution. As a batched product it takes a fifth of the time of `weight @ values`, which copies `values`."""
+    return torch.bmm(weight.expand(len(values), -1, -1), values)

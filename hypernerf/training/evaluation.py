@@ -14,7 +14,7 @@ from ..models import Generator, SceneCode
 from ..rendering import RenderSettings, render_views
 from .experiment import EvaluateConfig
 from .metrics import ImageMetric, psnr, ssim
-from .store import StoredScene, stack_cameras
+from .store import StoredScene, context_views
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Scores:
 def reconstruct(generator: Generator, scene: StoredScene, views: Sequence[int]) -> FieldWeights:
     """Field weights of one scene from the given views, at the precision of a scene file."""
     chosen = list(views)
-    return generator(scene.image(chosen)[None], stack_cameras([scene.cameras[chosen]])).rounded()
+    return generator(context_views([scene], chosen)).rounded()
 
 
 def target_views(scene: StoredScene, config: EvaluateConfig, counts: Sequence[int]) -> list[int]:
@@ -97,6 +97,5 @@ def mean_code(generator: Generator, scenes: Sequence[StoredScene], views: int, m
     count = min(views, min(len(scene) for scene in chosen))
     codes = []
     for start in range(0, len(chosen), chunk):
-        part = [(scene.image(slice(count)), scene.cameras[:count]) for scene in chosen[start : start + chunk]]
-        codes.append(generator.encode(torch.stack([images for images, _ in part]), stack_cameras([c for _, c in part])))
+        codes.append(generator.encode(context_views(chosen[start : start + chunk], range(count))))
     return SceneCode.mean(codes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
+from numpy import ndarray as Array
 from torch import Tensor
 
 from ..geometry import cell_points, project
@@ -44,12 +45,17 @@ def pack_hull(hull: Bool[Tensor, "size size size"]) -> UInt8[Tensor, bytes]:
     return torch.from_numpy(np.packbits(hull.numpy()))
 
 
+def unpack_hull(packed: UInt8[Tensor, bytes]) -> UInt8[Array, "size size size"]:
+    """What `pack_hull` packed, as 0 and 1."""
+    flat = np.unpackbits(packed.numpy())
+    return flat.reshape((round(len(flat) ** (1 / 3)),) * 3)
+
+
 def draw_hull_points(
-    packed: UInt8[Tensor, bytes], count: int, rng: np.random.Generator
+    hull: UInt8[Array, "size size size"], count: int, rng: np.random.Generator
 ) -> tuple[Float[Tensor, "count 3"], Float[Tensor, count]]:
     """Points in the unit sphere, half of them near the hull, and whether each is inside (1) or outside (0)."""
-    flat = np.unpackbits(packed.numpy())
-    size = round(len(flat) ** (1 / 3))
+    flat, size = hull.reshape(-1), len(hull)
     points = rng.normal(size=(count, 3))
     points *= (rng.random((count, 1)) ** (1 / 3)) / np.linalg.norm(points, axis=1, keepdims=True)  # uniform in the ball
     cells = np.flatnonzero(flat)

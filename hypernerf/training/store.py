@@ -11,8 +11,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from ..geometry import camera_rays, estimate_scene_sphere, normalize_cameras
-from ..types import Cameras, InputError, RayBundle, SceneBatch, SceneTransform, SceneViews
-from .hull import draw_hull_points, pack_hull, visual_hull
+from ..types import Cameras, ContextViews, InputError, RayBundle, SceneBatch, SceneTransform, SceneViews
+from .hull import draw_hull_points, pack_hull, unpack_hull, visual_hull
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,16 @@ def stack_cameras(cameras: Sequence[Cameras]) -> Cameras:
     )
 
 
+def context_views(scenes: Sequence[StoredScene], views: Sequence[int]) -> ContextViews:
+    """The same views of several scenes."""
+    chosen = list(views)
+    return ContextViews(
+        torch.stack([scene.image(chosen) for scene in scenes]),
+        stack_cameras([scene.cameras[chosen] for scene in scenes]),
+        torch.stack([scene.background for scene in scenes]),
+    )
+
+
 @dataclass(frozen=True)
 class BatchConfig:
     scenes: int = 64  # many scenes and few rays each: what the hypernetwork learns from is the variety of scenes
@@ -107,17 +117,16 @@ def sample_batch(scenes: list[StoredScene], config: BatchConfig, seed: int, step
     context_count = int(rng.integers(config.context[0], config.context[1] + 1))
     parts = [_draw_scene(scenes[i], config, context_count, rng) for i in chosen]
     context, cameras, rays, colors, masks = zip(*parts, strict=True)
-    hulls = [draw_hull_points(hull, config.hull_points, rng) for hull in (scenes[i].hull for i in chosen) if hull is not None]
+    hulls = [hull for hull in (scenes[i].hull for i in chosen) if hull is not None]
     known = len(hulls) == len(chosen)
+    drawn = [draw_hull_points(unpack_hull(hull), config.hull_points, rng) for hull in hulls]
     return SceneBatch(
-        context_images=torch.stack(context),
-        context_cameras=stack_cameras(cameras),
+        context=ContextViews(torch.stack(context), stack_cameras(cameras), torch.stack([scenes[i].background for i in chosen])),
         target_rays=RayBundle(torch.stack([r.origins for r in rays]), torch.stack([r.directions for r in rays])),
         target_colors=torch.stack(colors),
         target_masks=None if any(mask is None for mask in masks) else torch.stack(masks),
-        background=torch.stack([scenes[i].background for i in chosen]),
-        hull_points=torch.stack([points for points, _ in hulls]) if known else None,
-        hull_inside=torch.stack([inside for _, inside in hulls]) if known else None,
+        hull_points=torch.stack([points for points, _ in drawn]) if known else None,
+        hull_inside=torch.stack([inside for _, inside in drawn]) if known else None,
     )
 
 

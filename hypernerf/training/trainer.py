@@ -123,12 +123,12 @@ class Trainer:
         """One optimiser step. Returns (loss, color mean squared error)."""
         config = self.config
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
-        weights = self.model(batch.context_images, batch.context_cameras)
+        weights = self.model(batch.context)
         if self.step % config.occupancy_every == 0:
             self.occupancy.update(weights.map(lambda t: t[:8].detach()), generator)
         scenes, rays = batch.target_colors.shape[:2]
         jitter = torch.rand(scenes, rays, config.samples, generator=generator)
-        output = render_rays(weights, batch.target_rays, batch.background, config.samples, self.occupancy.grid(), jitter)
+        output = render_rays(weights, batch.target_rays, batch.context.background, config.samples, self.occupancy.grid(), jitter)
         loss, color_error = reconstruction_loss(output, batch, config.loss)
         if batch.hull_points is not None and batch.hull_inside is not None:
             density = radiance_field(batch.hull_points, torch.zeros_like(batch.hull_points), weights).density
@@ -160,8 +160,8 @@ class Trainer:
         tensors = {f"generator.{name}": value for name, value in self.average.state_dict().items()}
         mean = mean_code(self.average, self.scenes, self.config.batch.context[1])
         tensors["mean_code.latent"] = mean.latent
-        if mean.volume is not None:
-            tensors["mean_code.volume"] = mean.volume
+        if mean.lifted is not None:
+            tensors |= {"mean_code.learned": mean.lifted.learned, "mean_code.seen": mean.lifted.seen}
         tensors["mean_image"] = self._mean_image
         save_checkpoint(self.run_dir, self.step, tensors, state)
 

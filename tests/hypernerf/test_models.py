@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hypernerf.fields import FieldSpec, FieldWeights
-from hypernerf.geometry import camera_rays
+from hypernerf.geometry import camera_rays, project
 from hypernerf.models import (
     EncoderConfig,
     Generator,
@@ -17,7 +17,7 @@ from hypernerf.models import (
 )
 from hypernerf.models.hypernetwork import Hypernetwork
 from hypernerf.rendering import render_rays
-from hypernerf.types import Cameras, InputError, RayBundle
+from hypernerf.types import Cameras, ContextViews, InputError, RayBundle
 from tests.conftest import orbit
 
 HEADS = ("full", "low_rank", "modulated", "layer_embedding", "token")
@@ -35,10 +35,16 @@ def small(head="modulated", kind="mean", lift=0, **field) -> GeneratorConfig:
     )  # fmt: skip
 
 
-def views(scenes: int, count: int, size: int = 16) -> tuple[torch.Tensor, Cameras]:
+def views(scenes: int, count: int, size: int = 16) -> ContextViews:
     cameras = orbit(count, size)
     batch = Cameras(cameras.camera_to_world.expand(scenes, -1, 4, 4), cameras.intrinsics.expand(scenes, -1, 4), size, size)
-    return torch.rand(scenes, count, size, size, 3, generator=torch.Generator().manual_seed(0)), batch
+    images = torch.rand(scenes, count, size, size, 3, generator=torch.Generator().manual_seed(0))
+    return ContextViews(images, batch, torch.ones(scenes, 3))
+
+
+def name_of(config: GeneratorConfig) -> str:
+    planes, volume = config.field.plane_resolution, config.field.volume_resolution
+    return f"{config.hypernetwork.head}-{config.encoder.set.kind}-planes{planes}-volume{volume}"
 
 
 VARIANTS = [
@@ -50,18 +56,16 @@ VARIANTS = [
 ]
 
 
-@pytest.mark.parametrize(
-    "config", VARIANTS, ids=lambda c: f"{c.hypernetwork.head}-{c.encoder.set.kind}-lift{c.encoder.lift.resolution}"
-)
+@pytest.mark.parametrize("config", VARIANTS, ids=name_of)
 def test_gradients_reach_every_parameter(config):
     torch.manual_seed(0)
     model = Generator(config)
     with torch.no_grad():  # a base of zeros would hide the grids' gradients from what reads them
         for parameter in model.hypernetwork.base.values():
             parameter += 0.05 * torch.randn_like(parameter)
-    images, cameras = views(2, 3)
-    weights = model(images, cameras)
-    rays = camera_rays(cameras)
+    context = views(2, 3)
+    weights = model(context)
+    rays = camera_rays(context.cameras)
     rays = RayBundle(rays.origins.reshape(2, -1, 3), rays.directions.reshape(2, -1, 3))
     output = render_rays(weights, rays, torch.ones(2, 3), samples=8)
     (output.color.square().sum() + output.opacity.sum()).backward()
@@ -69,29 +73,28 @@ def test_gradients_reach_every_parameter(config):
     assert silent == []
 
 
-@pytest.mark.parametrize(
-    "config", VARIANTS, ids=lambda c: f"{c.hypernetwork.head}-{c.encoder.set.kind}-lift{c.encoder.lift.resolution}"
-)
+@pytest.mark.parametrize("config", VARIANTS, ids=name_of)
 def test_the_order_of_views_does_not_matter(config):
     torch.manual_seed(0)
     model = Generator(config).eval()
-    images, cameras = views(1, 4)
-    first = model(images, cameras)
+    context = views(1, 4)
+    first = model(context)
     for order in itertools.islice(itertools.permutations(range(4)), 5, 24, 6):
-        other = model(images[:, list(order)], cameras[:, list(order)])
+        turned = dataclasses.replace(context, images=context.images[:, list(order)], cameras=context.cameras[:, list(order)])
+        other = model(turned)
         for name, value in first.tensors.items():
             change = (other.tensors[name] - value).norm() / value.norm()
             assert change < 1e-5
 
 
-@pytest.mark.parametrize("head", HEADS)
-def test_at_step_0_the_generated_field_renders_as_the_base(head):
+@pytest.mark.parametrize("config", VARIANTS, ids=name_of)
+def test_at_step_0_the_generated_field_renders_as_the_base(config):
     torch.manual_seed(0)
-    model = Generator(small(head=head))
-    images, cameras = views(2, 2)
-    weights = model(images, cameras)
+    model = Generator(config)
+    context = views(2, 2)
+    weights = model(context)
     base = FieldWeights(weights.spec, {n: v[None].expand(2, *v.shape) for n, v in model.hypernetwork.base.items()})
-    rays = camera_rays(cameras)
+    rays = camera_rays(context.cameras)
     rays = RayBundle(rays.origins.reshape(2, -1, 3), rays.directions.reshape(2, -1, 3))
     first, second = (render_rays(w, rays, torch.ones(2, 3), samples=16) for w in (weights, base))
     assert (first.color - second.color).abs().max() < 0.05
@@ -104,7 +107,7 @@ def test_at_step_0_the_generated_field_renders_as_the_base(head):
 def test_any_number_of_views_gives_one_latent():
     model = Generator(small())
     for count in (1, 2, 5):
-        assert model.encode(*views(3, count)).latent.shape == (3, 24)
+        assert model.encode(views(3, count)).latent.shape == (3, 24)
 
 
 def test_the_hypernetwork_writes_any_small_network():
@@ -130,14 +133,27 @@ def test_projection_inverts_the_rays_of_pixels():
 def test_lifted_features_are_those_of_the_pixels_a_point_is_seen_at():
     torch.manual_seed(0)
     model = Generator(small(lift=4, plane_resolution=4)).eval()
-    images, cameras = views(1, 2)
-    volume = model.encode(images, cameras).volume
-    assert volume.shape == (1, 8 + 7, 4, 4, 4)  # learned and seen
-    changed = images.clone()
+    context = views(1, 2)
+    volume = model.encode(context).lifted.learned
+    assert volume.shape == (1, 8 + 8, 4, 4, 4)  # mixed and seen
+    changed = context.images.clone()
     changed[:, :, 8:] = 0  # the lower half of every image
-    other = model.encode(changed, cameras).volume
+    other = model.encode(dataclasses.replace(context, images=changed)).lifted.learned
     difference = (other - volume).abs().sum((0, 1, 3, 4))
     assert difference[0] > difference[3]  # low cells are seen in the lower half
+
+
+def test_what_is_seen_tells_of_colors_and_of_emptiness():
+    lift = Generator(small(lift=8, plane_resolution=4)).lift
+    context = views(1, 3)
+    images = torch.ones(1, 3, 16, 16, 3)  # background
+    images[:, :2] = torch.tensor([0.5, 0.0, 1.0])  # two views full of one color
+    seen = lift._seen(dataclasses.replace(context, images=images))[0, :, 8, 8, 8]  # near the center: every view looks there
+    assert torch.allclose(seen[:3], torch.tensor([1 / 3, -1 / 3, 1.0]), atol=1e-4)
+    assert torch.allclose(seen[3:6], torch.tensor([2**0.5 / 3, 8**0.5 / 3, 0.0]), atol=2e-3)
+    assert seen[6].item() == pytest.approx(-1) and seen[7].item() == 1  # one view sees background behind it
+    full = dataclasses.replace(context, images=images[:, :1].expand(-1, 3, -1, -1, -1))
+    assert lift._seen(full)[0, 6, 8, 8, 8].item() == pytest.approx(0, abs=1e-5)
 
 
 def test_lifting_without_grids_is_refused():

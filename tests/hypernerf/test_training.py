@@ -27,7 +27,7 @@ from hypernerf.training.checkpoint import load_checkpoint, save_checkpoint, save
 from hypernerf.training.geometry_metrics import chamfer_l1, grid_centers, grid_iou, score_shape
 from hypernerf.training.losses import LossConfig, reconstruction_loss
 from hypernerf.training.metrics import lpips_metric, psnr, ssim
-from hypernerf.training.store import BatchConfig, sample_batch, stack_cameras
+from hypernerf.training.store import BatchConfig, context_views, sample_batch
 from hypernerf.training.trainer import learning_rate_factor
 from hypernerf.types import InputError, RenderOutput
 from scenes.procedural import ProceduralConfig, ProceduralSource
@@ -90,7 +90,7 @@ def test_a_batch_is_a_function_of_seed_and_step(stored):
     config = BatchConfig(scenes=3, rays=16)
     first, again, other = (sample_batch(stored, config, 5, step) for step in (7, 7, 8))
     assert torch.equal(first.target_colors, again.target_colors) and not torch.equal(first.target_colors, other.target_colors)
-    assert first.context_images.shape[1] in (1, 2, 3)
+    assert first.context.images.shape[1] in (1, 2, 3)
 
 
 def test_target_rays_show_their_pixels(stored):
@@ -131,7 +131,7 @@ def test_training_learns_and_resumes_to_the_bit(stored, tmp_path):
     for (name, one), two in zip(straight.model.state_dict().items(), second.model.state_dict().values(), strict=True):
         assert torch.equal(one, two), name
     _, tensors = load_checkpoint(tmp_path / "b")
-    assert tensors["mean_code.volume"].shape[0] == 1 and tensors["mean_image"].shape == (16, 16, 3)
+    assert tensors["mean_code.seen"].shape[0] == 1 and tensors["mean_image"].shape == (16, 16, 3)
 
 
 def test_a_checkpoint_of_another_model_is_refused(stored, tmp_path):
@@ -159,9 +159,11 @@ def test_baselines(stored):
     assert mean_image(stored).shape == (16, 16, 3)
     model = Trainer(tiny(), stored, None).average
     mean = mean_code(model, stored, 2)
-    each = [model.encode(s.image([0, 1])[None], stack_cameras([s.cameras[:2]])) for s in stored]
+    each = [model.encode(context_views([s], [0, 1])) for s in stored]
     assert torch.allclose(mean.latent, torch.cat([c.latent for c in each]).mean(0, keepdim=True), atol=1e-5)
-    assert torch.allclose(mean.volume, torch.cat([c.volume for c in each]).mean(0, keepdim=True), atol=1e-5)
+    for name in ("learned", "seen"):
+        expected = torch.cat([getattr(code.lifted, name) for code in each]).mean(0, keepdim=True)
+        assert torch.allclose(getattr(mean.lifted, name), expected, atol=1e-5)
     assert len(reconstruct(model, scene, [0])) == 1
 
 
