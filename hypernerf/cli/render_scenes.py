@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> None:
         "Draw every .glb, .gltf, .obj and .ply file under MESH_DIR from all sides: textured, lit, anti-aliased, with an alpha "
         "channel. Objects are scaled into the unit sphere, z up. OUT_train, OUT_val and OUT_test (srn) or OUT/train, OUT/val "
         "and OUT/test (blender) then hold a folder each; color variants of one object stay in one split.",
-        "  python tools/render_scenes.py meshes out/meshes --views 24 --size 64",
+        "  python tools/render_scenes.py out out/meshes --views 24 --size 64     (the mesh that make demo left in out/)",
     )
     parser.add_argument("meshes", metavar="MESH_DIR", type=Path, help="searched with its subfolders")
     parser.add_argument("out", metavar="OUT", type=Path, help="folder (blender) or common prefix (srn) to write")

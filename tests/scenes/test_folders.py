@@ -160,6 +160,23 @@ def test_a_bad_scene_is_named_and_skipped_up_to_the_cap(tmp_path, how):
         list(load_split(open_source(strict), strict, "train", on_problem=problems.append))
 
 
+def test_processes_load_what_one_process_loads(tmp_path):
+    for number in range(19):
+        srn_scene(tmp_path / "x_train" / f"id{number:02d}")
+    srn_scene(tmp_path / "x_val" / "idv")
+    _spoil(tmp_path / "x_train" / "id11", "short pose")
+    config = SrnConfig(name="srn", root=str(tmp_path / "x"), max_bad_scenes=1)
+    source, several, alone = open_source(config), [], []
+    first = list(load_split(source, config, "train", on_problem=several.append, workers=2))
+    second = list(load_split(source, config, "train", on_problem=alone.append, workers=1))
+    assert [v.scene_id for v in first] == [v.scene_id for v in second] and len(first) == 18
+    assert several == alone and "id11" in several[0]
+    assert all(torch.equal(a.images, b.images) for a, b in zip(first, second, strict=True))
+    strict = SrnConfig(name="srn", root=str(tmp_path / "x"), max_bad_scenes=0)
+    with pytest.raises(InputError, match="id11"):
+        list(load_split(source, strict, "train", on_problem=several.append, workers=2))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
