@@ -12,7 +12,7 @@ Dimension names in the annotations: `scene`, `view`, `ray`, `sample`, `height`, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Float
@@ -102,6 +102,9 @@ class RayBundle:
     def __getitem__(self, index) -> RayBundle:
         return RayBundle(self.origins[index], self.directions[index])
 
+    def to(self, device: torch.device | str) -> RayBundle:
+        return RayBundle(self.origins.to(device), self.directions.to(device))
+
 
 @dataclass(frozen=True)
 class RaySamples:
@@ -140,6 +143,9 @@ class ContextViews:
         """A part, or another order, of the scenes."""
         return ContextViews(self.images[index], self.cameras[index], self.background[index])
 
+    def to(self, device: torch.device | str) -> ContextViews:
+        return ContextViews(self.images.to(device), self.cameras.to(device), self.background.to(device))
+
 
 @dataclass(frozen=True)
 class SceneBatch:
@@ -151,3 +157,11 @@ class SceneBatch:
     target_masks: Float[Tensor, "scene ray"] | None
     hull_points: Float[Tensor, "scene point 3"] | None = None  # in the unit sphere
     hull_inside: Float[Tensor, "scene point"] | None = None  # 1 in the visual hull of all the scene's views, 0 outside
+
+    def to(self, device: torch.device | str) -> SceneBatch:
+        """The whole batch on a device."""
+        return SceneBatch(**{f.name: _moved(getattr(self, f.name), device) for f in fields(self)})
+
+
+def _moved(value, device: torch.device | str):
+    return None if value is None else value.to(device)

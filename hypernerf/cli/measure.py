@@ -15,8 +15,8 @@ import trimesh
 
 from scenes.source import SceneSource
 
-from ..export import ExtractedMesh, Row, silhouette_agreement
-from ..export.mesh import SURFACE_DENSITY, mesh_of_density, to_trimesh
+from ..export import ExtractedMesh, Row, extract_mesh, silhouette_agreement
+from ..export.mesh import SURFACE_DENSITY, to_trimesh
 from ..fields import FieldWeights, SceneField
 from ..geometry import cell_points, orbit_cameras
 from ..rendering import RenderSettings
@@ -29,6 +29,7 @@ from .common import tracked
 from .session import Run
 
 SHAPE_GRID = 64
+MESH_RESOLUTION = 96
 SURFACE_POINTS = 10_000
 
 
@@ -155,10 +156,10 @@ def _around(field: SceneField) -> Cameras:
 
 def _shape_of(field: SceneField) -> tuple[np.ndarray, np.ndarray | None, ExtractedMesh | None]:
     """(which cells of the grid are inside, points of the mesh's surface, the mesh); None, None for an empty field."""
-    density = grid_density(field.weights, cell_points(SHAPE_GRID))[0].numpy()
+    occupied = (grid_density(field.weights, cell_points(SHAPE_GRID))[0] > SURFACE_DENSITY).numpy()
     try:
-        mesh = mesh_of_density(field, density.reshape((SHAPE_GRID,) * 3))
+        mesh = extract_mesh(field, MESH_RESOLUTION)
     except InputError:
-        return density > SURFACE_DENSITY, None, None
+        return occupied, None, None
     points, _ = trimesh.sample.sample_surface(to_trimesh(mesh), SURFACE_POINTS, seed=0)
-    return density > SURFACE_DENSITY, np.asarray(points), mesh
+    return occupied, np.asarray(points), mesh

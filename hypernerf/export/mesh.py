@@ -38,21 +38,14 @@ class ExtractedMesh:
 def extract_mesh(scene: SceneField, resolution: int = 128, level: float = SURFACE_DENSITY) -> ExtractedMesh:
     """The surface where the field's density crosses `level`, on a grid of resolution^3 cells over the scene sphere.
 
+    The grid is padded by one empty cell, so the surface is closed even where the object touches the sphere.
+
     Raises:
         InputError: the density crosses the level nowhere; the message gives its range.
     """
     if resolution < 8:
         raise InputError(f"--resolution must be at least 8, not {resolution}")
-    density = grid_density(scene.weights, cell_points(resolution))[0].reshape(resolution, resolution, resolution)
-    return mesh_of_density(scene, density.numpy(), level)
-
-
-def mesh_of_density(scene: SceneField, density: Float[Array, "z y x"], level: float = SURFACE_DENSITY) -> ExtractedMesh:
-    """As `extract_mesh`, where the density at the grid's cell centers is known already.
-
-    The grid is padded by one empty cell, so the surface is closed even where the object touches the sphere.
-    """
-    resolution = len(density)
+    density = grid_density(scene.weights, cell_points(resolution))[0].reshape(resolution, resolution, resolution).numpy()
     if not density.max() > level:
         raise InputError(
             f"{scene.name}: nothing to mesh, the density lies in {density.min():.3g}..{density.max():.3g} and never reaches "

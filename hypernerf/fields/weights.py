@@ -29,6 +29,10 @@ class FieldWeights:
     def __len__(self) -> int:
         return next(iter(self.tensors.values())).shape[0]
 
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.tensors.values())).device
+
     def __getitem__(self, index: slice) -> FieldWeights:
         return self.map(lambda tensor: tensor[index])
 

@@ -72,6 +72,10 @@ class Generator(nn.Module):
             lifted=None if self.lift is None else self.lift.shape,
         )
 
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
     def encode(self, context: ContextViews) -> SceneCode:
         stages = self.image_encoder.stages(context.images, context.cameras)
         latent = self.set_encoder(self.image_encoder.tokens(stages, context.images.shape[1]))

@@ -22,6 +22,9 @@ class OccupancyGrid:
 
     cells: Bool[Tensor, "scene size size size"]
 
+    def to(self, device: torch.device | str) -> OccupancyGrid:
+        return OccupancyGrid(self.cells.to(device))
+
     def lookup(self, points: Float[Tensor, "scene *point 3"]) -> Bool[Tensor, scene * point]:
         """The cells' values at points; outside [-1, 1]^3 the nearest cell answers."""
         size = self.cells.shape[-1]
@@ -42,8 +45,7 @@ def dilated(occupied: Bool[Tensor, "scene size size size"]) -> OccupancyGrid:
 @torch.no_grad()
 def grid_density(weights: FieldWeights, points: Float[Tensor, "point 3"], chunk: int = 1 << 17) -> Float[Tensor, "scene point"]:
     """Density of every scene at the same points; 0 outside the unit sphere, where nothing is ever trained or rendered."""
-    device = next(iter(weights.tensors.values())).device
-    scenes = len(weights)
+    device, scenes = weights.device, len(weights)
     result = torch.zeros(scenes, len(points), device=device)
     inside = torch.nonzero((points * points).sum(-1) <= 1.0)[:, 0]
     for part in inside.split(max(1, chunk // scenes)):

@@ -63,7 +63,9 @@ def render_views(
     background: Float[Tensor, 3],
     settings: RenderSettings = RenderSettings(),
 ) -> RenderOutput:
-    """Whole images of one scene: color [view, height, width, 3], opacity and depth [view, height, width].
+    """Whole images of one scene: color [view, height, width, 3], opacity and depth [view, height, width], on the CPU.
+
+    The work is done where the weights are.
 
     Args:
         weights: of one scene.
@@ -72,16 +74,18 @@ def render_views(
     """
     if len(weights) != 1:
         raise ValueError(f"render_views draws one scene at a time, not {len(weights)}: pass weights[i : i + 1]")
+    device = weights.device
+    background = background.to(device)
     occupancy = scene_occupancy(weights, settings.grid)
-    every = camera_rays(cameras)
+    every = camera_rays(cameras.to(device))
     shape = every.origins.shape[:-1]
-    origins, directions = every.origins.reshape(1, -1, 3), every.directions.reshape(1, -1, 3)
-    color = background.expand(origins.shape[1], 3).clone()
-    opacity, depth = torch.zeros(origins.shape[1]), torch.zeros(origins.shape[1])
-    probe = sample_occupied(RayBundle(origins, directions), 1, occupancy)
+    rays = RayBundle(every.origins.reshape(1, -1, 3), every.directions.reshape(1, -1, 3))
+    count = rays.origins.shape[1]
+    color = background.expand(count, 3).clone()
+    opacity, depth = torch.zeros(count, device=device), torch.zeros(count, device=device)
+    probe = sample_occupied(rays, 1, occupancy)
     hits = torch.nonzero(probe.lengths[0, :, 0] > 0)[:, 0]
     for part in hits.split(settings.chunk):
-        rays = RayBundle(origins[:, part], directions[:, part])
-        seen = render_rays(weights, rays, background[None], settings.samples, occupancy)
+        seen = render_rays(weights, rays[:, part], background[None], settings.samples, occupancy)
         color[part], opacity[part], depth[part] = seen.color[0], seen.opacity[0], seen.depth[0]
-    return RenderOutput(color.reshape(*shape, 3), opacity.reshape(shape), depth.reshape(shape))
+    return RenderOutput(color.reshape(*shape, 3).cpu(), opacity.reshape(shape).cpu(), depth.reshape(shape).cpu())

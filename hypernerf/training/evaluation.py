@@ -30,7 +30,7 @@ class Scores:
 def reconstruct(generator: Generator, scene: StoredScene, views: Sequence[int]) -> FieldWeights:
     """Field weights of one scene from the given views, at the precision of a scene file."""
     chosen = list(views)
-    return generator(context_views([scene], chosen)).rounded()
+    return generator(context_views([scene], chosen).to(generator.device)).rounded()
 
 
 def target_views(scene: StoredScene, config: EvaluateConfig, counts: Sequence[int]) -> list[int]:
@@ -97,5 +97,5 @@ def mean_code(generator: Generator, scenes: Sequence[StoredScene], views: int, m
     count = min(views, min(len(scene) for scene in chosen))
     codes = []
     for start in range(0, len(chosen), chunk):
-        codes.append(generator.encode(context_views(chosen[start : start + chunk], range(count))))
+        codes.append(generator.encode(context_views(chosen[start : start + chunk], range(count)).to(generator.device)))
     return SceneCode.mean(codes)

@@ -112,7 +112,8 @@ class Trainer:
 
     def _timed_step(self) -> StepReport:
         start = time.perf_counter()
-        loss, color_error = self.train_step(sample_batch(self.scenes, self.config.batch, self.config.seed, self.step))
+        batch = sample_batch(self.scenes, self.config.batch, self.config.seed, self.step)
+        loss, color_error = self.train_step(batch.to(self.device))
         seconds = time.perf_counter() - start
         self.minutes += seconds / 60
         rays = self.config.batch.scenes * self.config.batch.rays
@@ -127,8 +128,9 @@ class Trainer:
         if self.step % config.occupancy_every == 0:
             self.occupancy.update(weights.map(lambda t: t[:8].detach()), generator)
         scenes, rays = batch.target_colors.shape[:2]
-        jitter = torch.rand(scenes, rays, config.samples, generator=generator)
-        output = render_rays(weights, batch.target_rays, batch.context.background, config.samples, self.occupancy.grid(), jitter)
+        jitter = torch.rand(scenes, rays, config.samples, generator=generator).to(self.device)
+        occupancy = self.occupancy.grid().to(self.device)
+        output = render_rays(weights, batch.target_rays, batch.context.background, config.samples, occupancy, jitter)
         loss, color_error = reconstruction_loss(output, batch, config.loss)
         if batch.hull_points is not None and batch.hull_inside is not None:
             density = radiance_field(batch.hull_points, torch.zeros_like(batch.hull_points), weights).density
