@@ -43,7 +43,7 @@ def dilated(occupied: Bool[Tensor, "scene size size size"]) -> OccupancyGrid:
 
 
 @torch.no_grad()
-def grid_density(weights: FieldWeights, points: Float[Tensor, "point 3"], chunk: int = 1 << 17) -> Float[Tensor, "scene point"]:
+def grid_density(weights: FieldWeights, points: Float[Tensor, "point 3"], chunk: int = 1 << 14) -> Float[Tensor, "scene point"]:
     """Density of every scene at the same points; 0 outside the unit sphere, where nothing is ever trained or rendered."""
     device, scenes = weights.device, len(weights)
     result = torch.zeros(scenes, len(points), device=device)
