@@ -40,10 +40,11 @@ def finish_run(run: Run, source: SceneSource, training_scenes: int) -> None:
     save_frames(samples / "turntable.gif", frames)
     meshes = []
     for field in tracked(shown[: config.meshes], "meshes"):
-        save_scene_file(samples / f"{field.name}.field.safetensors", field)
+        name = field.name.replace("/", "-")  # sources with splits in folders name scenes by them
+        save_scene_file(samples / f"{name}.field.safetensors", field)
         try:
-            save_mesh(samples / f"{field.name}.glb", extract_mesh(field, 96))
-            meshes.append(samples / f"{field.name}.glb")
+            save_mesh(samples / f"{name}.glb", extract_mesh(field, 96))
+            meshes.append(samples / f"{name}.glb")
         except InputError as error:
             console.print(f"[yellow]{error}[/]")
     write_report(

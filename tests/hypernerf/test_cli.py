@@ -115,6 +115,25 @@ def test_an_interrupt_writes_a_checkpoint_and_says_130(run, tmp_path):
     assert list((tmp_path / "r" / "checkpoints").glob("step_*.safetensors"))
 
 
+@pytest.mark.parametrize("layout", ["srn", "blender"])
+def test_a_folder_of_meshes_is_drawn_trained_on_and_reported(run, tmp_path, layout):
+    (tmp_path / "in").mkdir()
+    for number in range(6):
+        trimesh.creation.box((1, 1 + number, 1)).export(tmp_path / "in" / f"box{number}.ply")
+    code, _, error = run_tool(
+        "render_scenes", tmp_path / "in", tmp_path / "set", "--size", 16, "--views", 5, "--format", layout, "--workers", 1,
+        "--val-share", 0.2, "--test-share", 0.2, "--supersample", 1,
+    )  # fmt: skip
+    assert code == 0, error
+    config = CONFIG.replace("source: {name: procedural, train_scenes: 8, val_scenes: 2, test_scenes: 3, views: 6, size: 16}", "")
+    source = f"source: {{name: {layout}, root: {tmp_path / 'set'}}}"
+    (tmp_path / "own.yaml").write_text(source + config)
+    code, output, error = run_tool("fit_scenes", tmp_path / "own.yaml", "--out", tmp_path / "run", "--train.steps", 4)
+    assert code == 0, error + output
+    assert len(list((tmp_path / "run" / "samples").glob("*.field.safetensors"))) == 1
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
 @pytest.mark.parametrize("name", TOOLS)
 def test_help_teaches_with_an_example(name):
     code, output, _ = run_tool(name, "--help")

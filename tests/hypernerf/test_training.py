@@ -1,5 +1,7 @@
 import dataclasses
 import math
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -61,9 +63,33 @@ def test_psnr_and_ssim_agree_with_scikit_image():
         assert ssim(torch.tensor(first), torch.tensor(second))[i].item() == pytest.approx(expected, abs=1e-4)
 
 
-def test_lpips_is_there_or_says_why_not():
+def test_lpips_is_asked_in_its_own_range_and_axes(monkeypatch):
+    class Network(torch.nn.Module):
+        def __init__(self, net: str, verbose: bool) -> None:
+            super().__init__()
+            assert net == "alex"
+
+        def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+            assert first.shape[1] == 3  # channels first
+            return (first - second).abs().amax((1, 2, 3), keepdim=True)
+
+    monkeypatch.setitem(sys.modules, "lpips", types.SimpleNamespace(LPIPS=Network))
     metric, reason = lpips_metric()
-    assert (metric is None) == bool(reason)
+    assert reason == ""
+    assert metric(torch.zeros(2, 4, 5, 3), torch.ones(2, 4, 5, 3)).tolist() == [2, 2]  # -1..1
+
+
+def test_without_lpips_the_reason_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lpips", None)  # as if it were not installed
+    metric, reason = lpips_metric()
+    assert metric is None and "pip install" in reason
+
+    def no_download(**_):
+        raise OSError("no network")
+
+    monkeypatch.setitem(sys.modules, "lpips", types.SimpleNamespace(LPIPS=no_download))
+    metric, reason = lpips_metric()
+    assert metric is None and "no network" in reason
 
 
 def test_shape_metrics_of_two_balls():
