@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 import scenes
 from scenes.source import SceneSource, SourceConfig, source_config_type
@@ -92,7 +100,7 @@ def check_writable(folder: Path, option: str) -> None:
         raise InputError(f"{folder}: cannot be written ({error.strerror}): choose another {option}") from None
 
 
-def progress_bar(*extra: TextColumn) -> Progress:
+def progress_bar(*extra: ProgressColumn) -> Progress:
     """A bar with count, elapsed and remaining time; on a terminal only, so that logs stay readable."""
     return Progress(
         TextColumn("[bold]{task.description}"), BarColumn(bar_width=24), *extra, TimeElapsedColumn(),
@@ -102,5 +110,5 @@ def progress_bar(*extra: TextColumn) -> Progress:
 
 def tracked(items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:
     """`items`, with a bar that counts them."""
-    with progress_bar(MofNCompleteColumn()) as progress:  # type: ignore[arg-type]
+    with progress_bar(MofNCompleteColumn()) as progress:
         yield from progress.track(items, total=total, description=description)

@@ -21,7 +21,17 @@ from ..fields import FieldWeights, SceneField
 from ..geometry import cell_points, orbit_cameras
 from ..rendering import RenderSettings
 from ..rendering.occupancy import grid_density
-from ..training import StoredScene, evaluate_fields, evaluate_images, nearest_context_view, reconstruct, target_views
+from ..training import (
+    AdaptConfig,
+    StoredScene,
+    adapt,
+    context_views,
+    evaluate_fields,
+    evaluate_images,
+    nearest_context_view,
+    reconstruct,
+    target_views,
+)
 from ..training.geometry_metrics import ShapeScores, score_shape
 from ..training.metrics import lpips_metric
 from ..types import Cameras, InputError
@@ -42,11 +52,14 @@ class Measurement:
     fields: list[SceneField]
 
 
-def measure(run: Run, scenes: Sequence[StoredScene], counts: Sequence[int], source: SceneSource | None = None) -> Measurement:
+def measure(
+    run: Run, scenes: Sequence[StoredScene], counts: Sequence[int], source: SceneSource | None = None, adapt_steps: int = 0
+) -> Measurement:
     """Everything on `scenes`, for each number of context views in `counts`; all counts score the same target views.
 
     Args:
         source: if its `shape(scene_id)` gives the exact object, shape metrics are added, for the largest count.
+        adapt_steps: if not 0, fields are adapted to their context views by up to so many steps.
 
     Raises:
         InputError: scenes with too few views.
@@ -78,7 +91,7 @@ def measure(run: Run, scenes: Sequence[StoredScene], counts: Sequence[int], sour
                 fields.append(run.scene_field(scene.scene_id, weights, scene.cameras))
 
         bar = tracked(scenes, f"evaluate {count} view{'s' * (count > 1)}", len(scenes))
-        scores = evaluate_fields(bar, partial(_reconstructed, run, views), targets, settings, lpips, keep)
+        scores = evaluate_fields(bar, partial(_reconstructed, run, views, adapt_steps), targets, settings, lpips, keep)
         results[str(count)] = asdict(scores)
         lap(f"context_views_{count}")
 
@@ -98,6 +111,7 @@ def measure(run: Run, scenes: Sequence[StoredScene], counts: Sequence[int], sour
         "baselines": {name: asdict(scores) for name, scores in baselines.items()},
         "lpips_missing": lpips_reason or None,
         "step": run.step,
+        "adapt_steps": adapt_steps,
     }
     if source is not None and hasattr(source, "shape"):
         mean_field = run.scene_field("mean", mean, scenes[0].cameras)
@@ -107,7 +121,9 @@ def measure(run: Run, scenes: Sequence[StoredScene], counts: Sequence[int], sour
     return Measurement(metrics, rows, fields)
 
 
-def _reconstructed(run: Run, views: Sequence[int], scene: StoredScene) -> FieldWeights:
+def _reconstructed(run: Run, views: Sequence[int], adapt_steps: int, scene: StoredScene) -> FieldWeights:
+    if adapt_steps:
+        return adapt(run.generator, context_views([scene], views), AdaptConfig(adapt_steps)).weights
     return reconstruct(run.generator, scene, views)
 
 

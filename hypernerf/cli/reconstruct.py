@@ -6,13 +6,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.progress import MofNCompleteColumn
+
 from scenes.detect import load_scene_folder
 from scenes.source import SceneError, check_scene
 
-from ..fields import save_scene_file
-from ..training import normalized, reconstruct, store_scene
+from ..fields import FieldWeights, save_scene_file
+from ..training import AdaptConfig, StoredScene, adapt, context_views, normalized, reconstruct, store_scene
 from ..types import InputError, SceneViews
-from .common import Parser, check_writable, console, open_source
+from .common import Parser, check_writable, console, open_source, progress_bar
 from .session import Run, load_run
 
 
@@ -28,19 +30,41 @@ def main(arguments: Sequence[str]) -> None:
         "--scene", required=True, metavar="DIR", help="folder of one scene, or a scene's name in the run's source"
     )
     parser.add_argument("--views", type=int, nargs="+", metavar="I", help="numbers of the images to read (default: all)")
+    parser.add_argument(
+        "--adapt", type=int, default=0, metavar="STEPS",
+        help="then better the field by up to this many gradient steps on the images, as many as help views that are held out; "
+        "100 take about 15 seconds on two cores (default: 0, one forward pass)",
+    )  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="NAME.field.safetensors")
     options, overrides = parser.parse_known_args(arguments)
+    if options.adapt < 0:
+        raise InputError(f"--adapt {options.adapt}: give a number of steps, at least 0")
     check_writable(options.output.parent, "-o")
     run = load_run(options.run, overrides)
     views = _select(_load(run, options.scene), options.views)
     started = time.perf_counter()
     (scene,) = normalized([store_scene(views)], run.transform)
-    weights = reconstruct(run.generator, scene, range(len(scene)))
+    weights = _adapted(run, scene, options.adapt) if options.adapt else reconstruct(run.generator, scene, range(len(scene)))
     field = run.scene_field(options.output.name.split(".")[0], weights, scene.cameras)
     seconds = time.perf_counter() - started
     save_scene_file(options.output, field)
     size = options.output.stat().st_size / 1000
-    console.print(f"{options.output}: {len(scene)} views read in {seconds * 1000:.0f} ms, {size:.1f} kB")
+    console.print(f"{options.output}: {len(scene)} views read in {seconds:.2f} s, {size:.1f} kB")
+
+
+def _adapted(run: Run, scene: StoredScene, steps: int) -> FieldWeights:
+    with progress_bar(MofNCompleteColumn()) as bar:
+        task = bar.add_task("adapt", total=2 * steps)
+        result = adapt(
+            run.generator,
+            context_views([scene], range(len(scene))),
+            AdaptConfig(steps),
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    before, after = (dict(result.held_out)[step] for step in (0, result.steps))
+    what = "a held-out view" if len(scene) > 1 else "held-out pixels"
+    console.print(f"adapted by {result.steps} of {steps} steps: PSNR of {what} {before:.2f} -> {after:.2f} dB")
+    return result.weights
 
 
 def _load(run: Run, name: str) -> SceneViews:

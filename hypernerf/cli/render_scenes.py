@@ -44,6 +44,10 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--up", choices=("y", "z"), default="y", help="the files' up axis (default: y)")
     parser.add_argument("--val-share", type=float, default=0.05, help="share of the objects in val (default: 0.05)")
     parser.add_argument("--test-share", type=float, default=0.15, help="share of the objects in test (default: 0.15)")
+    parser.add_argument(
+        "--hold-out", nargs="+", default=[], metavar="DIR",
+        help="subfolders of MESH_DIR of which nothing is trained on: all their objects become the test split of OUT-held-out",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of splits and cameras (default: 0)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
     options = parser.parse_args(arguments)
@@ -70,9 +74,16 @@ def main(arguments: Sequence[str]) -> None:
 def _jobs(options) -> list[_Job]:
     files = {str(path.relative_to(options.meshes).with_suffix("")): path for path in mesh_files(options.meshes)}
     numbers = {name: number for number, name in enumerate(files)}
+    held_out = [name for name in files if any(Path(name).is_relative_to(folder) for folder in options.hold_out)]
+    for folder in options.hold_out:
+        if not any(Path(name).is_relative_to(folder) for name in held_out):
+            raise InputError(f"--hold-out {folder}: no mesh of {options.meshes} is in it: name a subfolder, relative to MESH_DIR")
+    splits = divide_meshes([n for n in files if n not in held_out], options.val_share, options.test_share, options.seed)
+    divided = [(options.out, split, names) for split, names in splits.items()]
+    divided.append((options.out.with_name(options.out.name + "-held-out"), "test", held_out))
     jobs = []
-    for split, names in divide_meshes(list(files), options.val_share, options.test_share, options.seed).items():
-        place = Path(f"{options.out}_{split}") if options.format == "srn" else options.out / split
+    for out, split, names in divided:
+        place = Path(f"{out}_{split}") if options.format == "srn" else out / split
         jobs += [_Job(files[name], place / name.replace(os.sep, "__"), numbers[name]) for name in names]
     return jobs
 

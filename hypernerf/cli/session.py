@@ -19,6 +19,7 @@ from ..training import Experiment, StoredScene, normalized, store_scene
 from ..training.checkpoint import generator_tensors, load_checkpoint
 from ..types import Cameras, InputError, SceneTransform
 from .common import console, open_source, parse_config, sphere_of, tracked
+from .pretrained import model_folder
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,12 @@ class Run:
 
 
 def load_run(folder: Path | str, overrides: Sequence[str] = ()) -> Run:
-    """The newest checkpoint of a run folder, with its configuration changed by `--section.key VALUE` arguments.
+    """The newest checkpoint of a run folder (or `pretrained:NAME`), its configuration changed by `--section.key VALUE` arguments.
 
     Raises:
         InputError: not a run folder, or one whose parts do not fit each other.
     """
-    folder = Path(folder)
+    folder = model_folder(folder)
     config = folder / "config.yaml"
     if not config.is_file():
         raise InputError(f"{folder}: not a run folder (no config.yaml): give the --out of a tools/fit_scenes.py run")

@@ -61,10 +61,13 @@ def project(points: Float[Tensor, "point 3"], cameras: Cameras) -> Float[Tensor,
 
     Points behind a camera land far outside its image.
     """
-    pose = cameras.camera_to_world
-    local = (points - pose[..., None, :3, 3]) @ pose[..., :3, :3]
-    depth = local[..., 2:]
-    fx, fy, cx, cy = cameras.intrinsics[..., None, :].unbind(-1)
-    pixels = torch.stack([fx, fy], dim=-1) * local[..., :2] / depth.clamp_min(1e-3) + torch.stack([cx, cy], dim=-1)
-    shares = pixels / torch.tensor([cameras.width, cameras.height], dtype=pixels.dtype, device=pixels.device)
-    return torch.where(depth > 1e-3, shares, torch.full_like(shares, 9.0))
+    rotation, position = cameras.camera_to_world[..., :3, :3], cameras.camera_to_world[..., :3, 3:]
+    fx, fy, cx, cy = cameras.intrinsics[..., None].unbind(-2)
+    # rows of K [R^T | -R^T p] in shares of the image: one product takes points to (x depth, y depth, depth)
+    right, down, forward = rotation.unbind(-1)
+    rows = torch.stack(
+        [(fx * right + cx * forward) / cameras.width, (fy * down + cy * forward) / cameras.height, forward], dim=-2
+    )
+    x, y, depth = (rows @ points.T - rows @ position).unbind(-2)
+    shares = torch.stack([x, y], dim=-1) / depth.clamp_min(1e-3)[..., None]
+    return torch.where((depth > 1e-3)[..., None], shares, 9.0)

@@ -64,6 +64,10 @@ class Generator(nn.Module):
             raise InputError(
                 "encoder.lift feeds the field's planes and volume: set field.plane_resolution or field.volume_resolution"
             )
+        if lift.resolution and not image.rays:
+            raise InputError(
+                "encoder.lift places images by their cameras: without encoder.image.rays, set encoder.lift.resolution 0"
+            )
         self.lift = Lift(lift, image.channels, image.stem) if lift.resolution else None
         self.set_encoder = build_set_encoder(config.encoder.set, image.token_count, image.channels[-1], latent)
         self.hypernetwork = Hypernetwork(

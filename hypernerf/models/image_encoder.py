@@ -17,6 +17,7 @@ class ImageEncoderConfig:
     image_size: int = 64  # images are resized to this square before they are read
     channels: tuple[int, ...] = (32, 64, 128, 256)  # one stride-2 convolution each
     stem: int = 2  # stride of the first one: 4 reads patches, for a quarter of the cost
+    rays: bool = True  # False: images are read without their cameras, for users who do not have them
 
     def __post_init__(self) -> None:
         if not self.channels or any(c % 8 for c in self.channels):
@@ -39,12 +40,12 @@ class ImageEncoderConfig:
 
 
 class ImageEncoder(nn.Module):
-    """Strided convolutions over color (3) and Pluecker ray coordinates (6: direction, moment o x d)."""
+    """Strided convolutions over color (3) and, with `config.rays`, Pluecker ray coordinates (6: direction, moment o x d)."""
 
     def __init__(self, config: ImageEncoderConfig) -> None:
         super().__init__()
         self.config = config
-        stages, inputs, stride = [], 9, config.stem
+        stages, inputs, stride = [], 9 if config.rays else 3, config.stem
         for outputs in config.channels:
             # kernel stride + 1, so that output i is centered on input stride * i
             conv = nn.Conv2d(inputs, outputs, stride + 1, stride=stride, padding=stride // 2)
@@ -56,9 +57,12 @@ class ImageEncoder(nn.Module):
         self, images: Float[Tensor, "scene view height width 3"], cameras: Cameras
     ) -> list[Float[Tensor, "image channel rows columns"]]:
         """Feature maps after each convolution, finest first; views of all scenes are one dimension, scene by scene."""
-        rays = camera_rays(cameras)
-        moment = torch.linalg.cross(rays.origins, rays.directions)
-        planes = torch.cat([images * 2 - 1, rays.directions, moment], dim=-1).flatten(0, 1).permute(0, 3, 1, 2)
+        planes = images * 2 - 1
+        if self.config.rays:
+            rays = camera_rays(cameras)
+            moment = torch.linalg.cross(rays.origins, rays.directions)
+            planes = torch.cat([planes, rays.directions, moment], dim=-1)
+        planes = planes.flatten(0, 1).permute(0, 3, 1, 2)
         size = self.config.image_size
         if planes.shape[-2:] != (size, size):
             planes = nn.functional.interpolate(planes, (size, size), mode="bilinear", antialias=True)

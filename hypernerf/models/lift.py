@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -20,6 +21,7 @@ class LiftConfig:
     resolution: int = 0  # cells along a side of the coarse one; 0: no lifting, the latent tells all
     channels: int = 32
     detail: int = 2  # cells of the fine one along a coarse cell
+    mirror: Literal["none", "x", "y", "z"] = "none"  # axis across which objects tend to be symmetric: both sides tell of both
 
     def __post_init__(self) -> None:
         if self.resolution < 0 or self.channels < 1 or self.detail < 1:
@@ -64,8 +66,11 @@ class Lift(nn.Module):
         super().__init__()
         self.config, self.stride = config, stride
         self.merge = nn.ModuleList(nn.Conv2d(channels, config.channels, 1) for channels in stages)
-        self.mix = nn.Linear(2 * config.channels, config.channels)
-        self.mix_seen = nn.Conv3d(self.SEEN, config.channels, config.detail, stride=config.detail, bias=False)
+        sides = 1 if config.mirror == "none" else 2
+        self.colors = sides * self.SEEN
+        self.mirror_axis = {"none": None, "x": -1, "y": -2, "z": -3}[config.mirror]
+        self.mix = nn.Linear(2 * config.channels, sides * config.channels)
+        self.mix_seen = nn.Conv3d(self.colors, config.channels, config.detail, stride=config.detail, bias=False)
         self.points: Tensor
         self.register_buffer("points", cell_points(config.resolution), persistent=False)
         fine = cell_points(config.resolution * config.detail)
@@ -77,7 +82,7 @@ class Lift(nn.Module):
     @property
     def shape(self) -> LiftedShape:
         config = self.config
-        return LiftedShape(config.channels + self.SEEN, config.resolution, self.SEEN, config.resolution * config.detail)
+        return LiftedShape(config.channels + self.colors, config.resolution, self.colors, config.resolution * config.detail)
 
     def forward(self, context: ContextViews, stages: Sequence[Float[Tensor, "image channel rows columns"]]) -> Lifted:
         """`stages` as `ImageEncoder.stages` gives them for the context's images."""
@@ -90,8 +95,12 @@ class Lift(nn.Module):
         learned = _sample(merged, where + shift).unflatten(0, context.images.shape[:2])
         seen = self._seen(context)
         volume = torch.cat([learned.mean(1), learned.amax(1)], dim=1)
-        mixed = project_channels(self.mix.weight, volume) + self.mix.bias[:, None]
-        mixed = torch.relu(mixed.unflatten(-1, (size, size, size)) + self.mix_seen(seen))
+        mixed = (project_channels(self.mix.weight, volume) + self.mix.bias[:, None]).unflatten(-1, (size, size, size))
+        if self.mirror_axis is not None:
+            seen = torch.cat([seen, seen.flip(self.mirror_axis)], dim=1)
+            here, mirrored = mixed.chunk(2, dim=1)
+            mixed = here + mirrored.flip(self.mirror_axis)
+        mixed = torch.relu(mixed + self.mix_seen(seen))
         return Lifted(torch.cat([mixed, nn.functional.avg_pool3d(seen, detail)], dim=1), seen)
 
     def _merged(self, stages: Sequence[Tensor]) -> Tensor:

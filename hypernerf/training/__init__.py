@@ -1,5 +1,6 @@
 """Training a generator on many scenes, and measuring it on others."""
 
+from .adaptation import Adaptation, AdaptConfig, adapt
 from .evaluation import (
     Scores,
     evaluate_fields,
@@ -11,11 +12,11 @@ from .evaluation import (
     target_views,
 )
 from .experiment import EvaluateConfig, Experiment, TrainConfig
-from .store import StoredScene, normalized, shared_sphere, shared_up, store_scene
+from .store import StoredScene, context_views, normalized, shared_sphere, shared_up, store_scene
 from .trainer import StepReport, Trainer
 
 __all__ = [
-    "EvaluateConfig", "Experiment", "Scores", "StepReport", "StoredScene", "TrainConfig", "Trainer", "evaluate_fields",
-    "evaluate_images", "mean_image", "mean_code", "nearest_context_view", "normalized", "reconstruct",
-    "shared_sphere", "shared_up", "store_scene", "target_views",
+    "AdaptConfig", "Adaptation", "EvaluateConfig", "Experiment", "Scores", "StepReport", "StoredScene", "TrainConfig", "Trainer",
+    "adapt", "context_views", "evaluate_fields", "evaluate_images", "mean_image", "mean_code", "nearest_context_view",
+    "normalized", "reconstruct", "shared_sphere", "shared_up", "store_scene", "target_views",
 ]  # fmt: skip

@@ -23,11 +23,18 @@ def save_checkpoint(run: Path, step: int, tensors: dict[str, torch.Tensor], stat
     except OSError as error:
         raise InputError(f"{folder}: cannot be made ({error.strerror}): choose another --out") from None
     write_atomically(folder / f"state_{step:08d}.pt", lambda path: torch.save(state, path))
-    flat = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_atomically(folder / f"step_{step:08d}.safetensors", lambda path: save_file(flat, path))
+    write_weights(run, step, tensors)
     for old in saved_steps(run)[:-keep]:
         (folder / f"step_{old:08d}.safetensors").unlink(missing_ok=True)
         (folder / f"state_{old:08d}.pt").unlink(missing_ok=True)
+
+
+def write_weights(run: Path, step: int, tensors: dict[str, torch.Tensor]) -> Path:
+    """The weights alone, into `checkpoints/` of `run`, which must be there; any precision. Returns the file."""
+    flat = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    path = run / "checkpoints" / f"step_{step:08d}.safetensors"
+    write_atomically(path, lambda place: save_file(flat, place))
+    return path
 
 
 def saved_steps(run: Path) -> list[int]:
@@ -37,13 +44,13 @@ def saved_steps(run: Path) -> list[int]:
 
 
 def load_checkpoint(run: Path) -> tuple[int, dict[str, torch.Tensor]]:
-    """(step, tensors) of the newest checkpoint. Raises `InputError` when there is none or it cannot be read."""
+    """(step, tensors in float32) of the newest checkpoint. Raises `InputError` when there is none or it cannot be read."""
     steps = saved_steps(run)
     if not steps:
         raise InputError(f"{run}: no checkpoint there: give the --out folder of a tools/fit_scenes.py run")
     path = run / "checkpoints" / f"step_{steps[-1]:08d}.safetensors"
     try:
-        return steps[-1], load_file(path)
+        return steps[-1], {name: value.float() for name, value in load_file(path).items()}
     except Exception as error:  # safetensors raises its own, unexported types
         raise InputError(f"{path}: cannot be read ({error}): remove it to fall back to the one before") from None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray as Array
 from torch import Tensor
 
@@ -45,24 +45,35 @@ def pack_hull(hull: Bool[Tensor, "size size size"]) -> UInt8[Tensor, bytes]:
     return torch.from_numpy(np.packbits(hull.numpy()))
 
 
-def unpack_hull(packed: UInt8[Tensor, bytes]) -> UInt8[Array, "size size size"]:
-    """What `pack_hull` packed, as 0 and 1."""
-    flat = np.unpackbits(packed.numpy())
-    return flat.reshape((round(len(flat) ** (1 / 3)),) * 3)
-
-
 def draw_hull_points(
-    hull: UInt8[Array, "size size size"], count: int, rng: np.random.Generator
+    packed: UInt8[Tensor, bytes], count: int, rng: np.random.Generator
 ) -> tuple[Float[Tensor, "count 3"], Float[Tensor, count]]:
-    """Points in the unit sphere, half of them near the hull, and whether each is inside (1) or outside (0)."""
-    flat, size = hull.reshape(-1), len(hull)
+    """Points in the unit sphere, half of them near the hull, and whether each is inside (1) or outside (0).
+
+    Bits are read where they lie: unpacking a hull of 64^3 cells takes longer than all the rest.
+    """
+    octets = packed.numpy()
+    size = round((8 * len(octets)) ** (1 / 3))
     points = rng.normal(size=(count, 3))
     points *= (rng.random((count, 1)) ** (1 / 3)) / np.linalg.norm(points, axis=1, keepdims=True)  # uniform in the ball
-    cells = np.flatnonzero(flat)
-    if len(cells):
-        near = rng.choice(cells, count // 2)
-        centers = np.stack([near % size, near // size % size, near // size**2], axis=1) * (2 / size) + (1 / size - 1)
-        points[: count // 2] = centers + rng.normal(size=centers.shape) * NEAR
+    near = _draw_cells(octets, count // 2, rng)
+    centers = np.stack([near % size, near // size % size, near // size**2], axis=1) * (2 / size) + (1 / size - 1)
+    points[: len(near)] = centers + rng.normal(size=centers.shape) * NEAR
     points /= np.maximum(1.0, np.linalg.norm(points, axis=1, keepdims=True))
     x, y, z = np.clip(((points + 1) * (size / 2)).astype(np.int64), 0, size - 1).T
-    return torch.from_numpy(points.astype(np.float32)), torch.from_numpy(flat[(z * size + y) * size + x].astype(np.float32))
+    cell = (z * size + y) * size + x
+    inside = octets[cell >> 3] >> (7 - (cell & 7)) & 1
+    return torch.from_numpy(points.astype(np.float32)), torch.from_numpy(inside.astype(np.float32))
+
+
+def _draw_cells(octets: UInt8[Array, bytes], count: int, rng: np.random.Generator) -> Int[Array, count]:
+    """Flat indices of cells of the hull, each as likely as any other; none if the hull is empty."""
+    passed = np.cumsum(np.bitwise_count(octets), dtype=np.int64)  # cells of the hull up to the end of each octet
+    if not passed[-1]:
+        return np.zeros(0, dtype=np.int64)
+    rank = rng.integers(0, passed[-1], count)
+    octet = np.searchsorted(passed, rank, side="right")
+    bits = np.unpackbits(octets[octet, None], axis=1)
+    left = passed[octet] - rank  # this cell is that many from the octet's last one
+    behind = np.cumsum(bits[:, ::-1], axis=1)[:, ::-1]  # cells from each bit to the octet's end
+    return octet * 8 + np.argmax((behind == left[:, None]) & (bits == 1), axis=1)

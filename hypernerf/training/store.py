@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from ..geometry import camera_rays, estimate_scene_sphere, normalize_cameras
 from ..types import Cameras, ContextViews, InputError, RayBundle, SceneBatch, SceneTransform, SceneViews
-from .hull import draw_hull_points, pack_hull, unpack_hull, visual_hull
+from .hull import draw_hull_points, pack_hull, visual_hull
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ class BatchConfig:
     context: tuple[int, int] = (1, 3)  # fewest and most context views; drawn anew for each step
     foreground: float = 0.5  # share of rays on the object, where masks tell
     hull_points: int = 256  # a scene; see `LossConfig.hull`
+    swap_colors: bool = False  # red, green and blue of each scene change places at random: six times the scenes
 
     def __post_init__(self) -> None:
         low, high = self.context
@@ -113,35 +114,58 @@ class BatchConfig:
 def sample_batch(scenes: list[StoredScene], config: BatchConfig, seed: int, step: int) -> SceneBatch:
     """The batch of one step: a pure function of its arguments, so that a resumed run sees what it would have seen."""
     rng = np.random.default_rng([seed, step])
-    chosen = rng.choice(len(scenes), config.scenes, replace=len(scenes) < config.scenes)
+    chosen = [scenes[i] for i in rng.choice(len(scenes), config.scenes, replace=len(scenes) < config.scenes)]
     context_count = int(rng.integers(config.context[0], config.context[1] + 1))
-    parts = [_draw_scene(scenes[i], config, context_count, rng) for i in chosen]
-    context, cameras, rays, colors, masks = zip(*parts, strict=True)
-    hulls = [hull for hull in (scenes[i].hull for i in chosen) if hull is not None]
+    context = [_draw_views(scene, context_count, rng) for scene in chosen]
+    targets = [_draw_views(scene, config.views, rng) for scene in chosen]
+    pixels = torch.from_numpy(np.stack([_draw_scene_pixels(*drawn, config, rng) for drawn in zip(chosen, targets, strict=True)]))
+    rays = camera_rays(_stacked_cameras(chosen, targets), pixels)
+    hulls = [draw_hull_points(scene.hull, config.hull_points, rng) for scene in chosen if scene.hull is not None]
     known = len(hulls) == len(chosen)
-    drawn = [draw_hull_points(unpack_hull(hull), config.hull_points, rng) for hull in hulls]
+    order = torch.from_numpy(np.stack([rng.permutation(3) if config.swap_colors else np.arange(3) for _ in chosen]))
+    images = torch.stack([scene.images[views] for scene, views in zip(chosen, context, strict=True)]).float() / 255
     return SceneBatch(
-        context=ContextViews(torch.stack(context), stack_cameras(cameras), torch.stack([scenes[i].background for i in chosen])),
-        target_rays=RayBundle(torch.stack([r.origins for r in rays]), torch.stack([r.directions for r in rays])),
-        target_colors=torch.stack(colors),
-        target_masks=None if any(mask is None for mask in masks) else torch.stack(masks),
-        hull_points=torch.stack([points for points, _ in drawn]) if known else None,
-        hull_inside=torch.stack([inside for _, inside in drawn]) if known else None,
+        context=ContextViews(
+            _reordered(images, order),
+            _stacked_cameras(chosen, context),
+            _reordered(torch.stack([scene.background for scene in chosen]), order),
+        ),
+        target_rays=RayBundle(rays.origins.flatten(1, 2), rays.directions.flatten(1, 2)),
+        target_colors=_reordered(_values_at([scene.images for scene in chosen], targets, pixels), order),
+        target_masks=None
+        if any(scene.masks is None for scene in chosen)
+        else _values_at([scene.masks for scene in chosen if scene.masks is not None], targets, pixels),
+        hull_points=torch.stack([points for points, _ in hulls]) if known else None,
+        hull_inside=torch.stack([inside for _, inside in hulls]) if known else None,
     )
 
 
-def _draw_scene(scene: StoredScene, config: BatchConfig, context_count: int, rng: np.random.Generator):
-    """Context images and cameras, and target rays with their colors and masks, of one scene."""
-    context = rng.choice(len(scene), context_count, replace=len(scene) < context_count)
-    targets = rng.choice(len(scene), config.views, replace=len(scene) < config.views)
-    pixels = np.stack([_draw_pixels(scene, view, config.rays // config.views, config.foreground, rng) for view in targets])
-    flat = torch.from_numpy(pixels)
-    rays = camera_rays(scene.cameras[targets], flat)
-    rays = RayBundle(rays.origins.reshape(-1, 3), rays.directions.reshape(-1, 3))
-    picked = torch.from_numpy(targets)[:, None]
-    colors = scene.images.flatten(1, 2)[picked, flat].reshape(-1, 3).float() / 255
-    masks = None if scene.masks is None else scene.masks.flatten(1)[picked, flat].reshape(-1).float() / 255
-    return scene.image(context), scene.cameras[context], rays, colors, masks
+def _reordered(values: Float[Tensor, "scene *place 3"], order: Int[Tensor, "scene 3"]) -> Float[Tensor, "scene *place 3"]:
+    """The last dimension in each scene's own order."""
+    return torch.gather(values, -1, order.reshape(len(order), *[1] * (values.ndim - 2), 3).expand_as(values))
+
+
+def _draw_views(scene: StoredScene, count: int, rng: np.random.Generator) -> Int[np.ndarray, view]:
+    return rng.choice(len(scene), count, replace=len(scene) < count)
+
+
+def _stacked_cameras(scenes: Sequence[StoredScene], views: Sequence[np.ndarray]) -> Cameras:
+    return stack_cameras([scene.cameras[chosen] for scene, chosen in zip(scenes, views, strict=True)])
+
+
+def _values_at(images: Sequence[Tensor], views: Sequence[np.ndarray], pixels: Tensor) -> Float[Tensor, "scene ray *channel"]:
+    """Values in [0, 1] of each scene's 8-bit `images` at flat `pixels` [scene, view, ray] of its `views`."""
+    picked = [
+        image.flatten(1, 2)[torch.from_numpy(chosen)[:, None], where]
+        for image, chosen, where in zip(images, views, pixels, strict=True)
+    ]
+    return torch.stack(picked).flatten(1, 2).float() / 255
+
+
+def _draw_scene_pixels(
+    scene: StoredScene, views: np.ndarray, config: BatchConfig, rng: np.random.Generator
+) -> Int[np.ndarray, "view ray"]:
+    return np.stack([_draw_pixels(scene, view, config.rays // config.views, config.foreground, rng) for view in views])
 
 
 def _draw_pixels(scene: StoredScene, view: int, count: int, foreground: float, rng: np.random.Generator) -> np.ndarray:

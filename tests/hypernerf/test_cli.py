@@ -217,3 +217,39 @@ def test_the_readmes_commands_exist():
     readme = (ROOT / "README.md").read_text()
     for name in re.findall(r"tools/(\w+)\.py", readme):
         assert name in TOOLS
+
+
+def test_reconstruct_adapts_and_says_what_it_brought(run, tmp_path):
+    scene = tmp_path / "a.field.safetensors"
+    code, output, error = run_tool(
+        "reconstruct", run, "--scene", "test-chairs-00001", "--views", 0, 2, "--adapt", 4, "-o", scene
+    )  # fmt: skip
+    assert code == 0, error
+    kept, before, after = re.search(r"adapted by (\d) of 4 steps: PSNR of a held-out view (\S+) -> (\S+) dB", output).groups()
+    assert float(after) >= float(before) and (int(kept) > 0) == (float(after) > float(before))
+    forward = tmp_path / "b.field.safetensors"
+    run_tool("reconstruct", run, "--scene", "test-chairs-00001", "--views", 0, 2, "-o", forward)
+    first, second = load_scene_file(scene).weights, load_scene_file(forward).weights
+    same = all(torch.equal(value, second.tensors[name]) for name, value in first.tensors.items())
+    assert same == (int(kept) == 0)
+    code, _, error = run_tool("reconstruct", run, "--scene", "test-chairs-00001", "--adapt", -1, "-o", scene)
+    assert code == 2 and "--adapt" in error
+
+
+def test_an_exported_model_takes_a_runs_place(run, tmp_path):
+    code, _, error = run_tool("export_model", run, "-o", tmp_path / "model")
+    assert code == 0, error
+    kept = sum(p.stat().st_size for p in (tmp_path / "model").rglob("*") if p.is_file())
+    assert kept < 0.15 * sum(p.stat().st_size for p in (run / "checkpoints").glob("*_00000060*"))
+    scene = [tmp_path / name for name in ("a.field.safetensors", "b.field.safetensors")]
+    for model, path in zip((run, tmp_path / "model"), scene, strict=True):
+        code, _, error = run_tool("reconstruct", model, "--scene", "test-chairs-00001", "--views", 0, 2, "-o", path)
+        assert code == 0, error
+    first, second = (load_scene_file(path).weights.tensors for path in scene)
+    for name, value in first.items():  # 11 bits of mantissa
+        assert (second[name] - value).abs().max() < 0.01 * value.abs().max()
+
+
+def test_an_unknown_pretrained_model_is_named(tmp_path):
+    code, _, error = run_tool("reconstruct", "pretrained:teapots", "--scene", tmp_path, "-o", tmp_path / "x")
+    assert code == 2 and "pretrained:teapots" in error and len(error.strip().splitlines()) == 1

@@ -9,7 +9,7 @@ import torch
 
 from hypernerf.geometry import cell_points, project
 from hypernerf.training import store_scene
-from hypernerf.training.hull import NEAR, draw_hull_points, pack_hull, unpack_hull, visual_hull
+from hypernerf.training.hull import NEAR, _draw_cells, draw_hull_points, pack_hull, visual_hull
 from hypernerf.training.losses import HULL_LENGTH, hull_loss
 from hypernerf.training.store import BatchConfig, sample_batch, with_hulls
 from scenes.procedural import ProceduralConfig, ProceduralSource
@@ -49,16 +49,21 @@ def test_views_that_do_not_see_a_place_have_no_say(chair):
     assert torch.equal(visual_hull(stored.masks, blind).flatten(), ball)
 
 
-def test_packing_loses_nothing(chair):
+def test_cells_are_drawn_evenly_from_the_packed_hull(chair):
     stored = store_scene(chair[0])
-    hull = visual_hull(stored.masks, stored.cameras)
-    assert np.array_equal(unpack_hull(pack_hull(hull)).astype(bool), hull.numpy())
+    hull = visual_hull(stored.masks, stored.cameras).numpy()
+    hull[:] &= np.random.default_rng(1).random(hull.shape) < 0.02  # few enough to be met often
+    cells = np.flatnonzero(hull)
+    drawn = _draw_cells(np.packbits(hull), 200 * len(cells), np.random.default_rng(0))
+    counts = np.bincount(drawn, minlength=hull.size)
+    assert counts.sum() == counts[cells].sum() == 200 * len(cells)
+    assert abs(counts[cells] - 200).max() < 5 * 200**0.5
 
 
 def test_drawn_points_know_their_side_and_half_of_them_are_near():
-    hull = np.zeros((64, 64, 64), dtype=np.uint8)
-    hull[20:30, 34:44, 40:50] = 1  # z, y, x
-    points, inside = draw_hull_points(hull, 4000, np.random.default_rng(0))
+    hull = torch.zeros(64, 64, 64, dtype=torch.bool)
+    hull[20:30, 34:44, 40:50] = True  # z, y, x
+    points, inside = draw_hull_points(pack_hull(hull), 4000, np.random.default_rng(0))
     assert points.norm(dim=-1).max() <= 1 + 1e-5
     cell = ((points + 1) * 32).long().clamp(0, 63)
     z, y, x = cell[:, 2], cell[:, 1], cell[:, 0]
@@ -70,7 +75,7 @@ def test_drawn_points_know_their_side_and_half_of_them_are_near():
 
 
 def test_an_empty_hull_gives_points_that_are_outside():
-    points, inside = draw_hull_points(np.zeros((64,) * 3, dtype=np.uint8), 50, np.random.default_rng(0))
+    points, inside = draw_hull_points(pack_hull(torch.zeros(64, 64, 64, dtype=torch.bool)), 50, np.random.default_rng(0))
     assert inside.sum() == 0 and points.norm(dim=-1).max() <= 1
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hypernerf.fields import FieldSpec, FieldWeights
-from hypernerf.geometry import camera_rays, project
+from hypernerf.geometry import camera_rays, cell_points, project
 from hypernerf.models import (
     EncoderConfig,
     Generator,
@@ -23,12 +23,12 @@ from tests.conftest import orbit
 HEADS = ("full", "low_rank", "modulated", "layer_embedding", "token")
 
 
-def small(head="modulated", kind="mean", lift=0, **field) -> GeneratorConfig:
+def small(head="modulated", kind="mean", lift=0, mirror="none", rays=True, **field) -> GeneratorConfig:
     return GeneratorConfig(
         EncoderConfig(
-            ImageEncoderConfig(image_size=16, channels=(8, 16)),
+            ImageEncoderConfig(image_size=16, channels=(8, 16), rays=rays),
             SetEncoderConfig(kind=kind, width=32, queries=4, layers=2, heads=2),
-            LiftConfig(lift, 8),
+            LiftConfig(lift, 8, mirror=mirror),
         ),
         HypernetworkConfig(latent=24, width=32, rank=2, chunk=64, embedding=16, token_layers=1, head=head),
         FieldSpec(**{"width": 16, "depth": 2, "position_frequencies": 2, **field}),
@@ -44,7 +44,8 @@ def views(scenes: int, count: int, size: int = 16) -> ContextViews:
 
 def name_of(config: GeneratorConfig) -> str:
     planes, volume = config.field.plane_resolution, config.field.volume_resolution
-    return f"{config.hypernetwork.head}-{config.encoder.set.kind}-planes{planes}-volume{volume}"
+    lift = config.encoder.lift
+    return f"{config.hypernetwork.head}-{config.encoder.set.kind}-planes{planes}-volume{volume}-mirror_{lift.mirror}"
 
 
 VARIANTS = [
@@ -52,7 +53,8 @@ VARIANTS = [
     small(kind="attention"),
     small(lift=4, plane_resolution=6, plane_channels=2),
     small(lift=4, volume_resolution=5, plane_resolution=6, plane_channels=2, direction_frequencies=1),
-    small(plane_resolution=7, plane_channels=2),
+    small(lift=8, volume_resolution=5, plane_resolution=6, plane_channels=2, mirror="y"),
+    small(plane_resolution=7, plane_channels=2, rays=False),
 ]
 
 
@@ -154,6 +156,31 @@ def test_what_is_seen_tells_of_colors_and_of_emptiness():
     assert seen[6].item() == pytest.approx(-1) and seen[7].item() == 1  # one view sees background behind it
     full = dataclasses.replace(context, images=images[:, :1].expand(-1, 3, -1, -1, -1))
     assert lift._seen(full)[0, 6, 8, 8, 8].item() == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("axis", ["x", "y", "z"])
+def test_both_sides_of_the_mirror_tell_of_both(axis):
+    torch.manual_seed(0)
+    lift = Generator(small(lift=8, plane_resolution=4, mirror=axis)).lift
+    context = views(1, 2)
+    seen = lift(context, Generator(small()).image_encoder.stages(context.images, context.cameras)).seen
+    own, mirrored = seen.chunk(2, dim=1)
+    fine = cell_points(16).reshape(16, 16, 16, 3)
+    reflected = fine * (1 - 2 * torch.eye(3)["xyz".index(axis)])
+    cell = ((reflected + 1) * 8).long()
+    assert torch.equal(mirrored, own[:, :, cell[..., 2], cell[..., 1], cell[..., 0]])
+    assert not torch.equal(mirrored, own)
+
+
+def test_without_rays_no_camera_is_read():
+    torch.manual_seed(0)
+    model = Generator(small(plane_resolution=4, rays=False))
+    context = views(2, 3)
+    other = dataclasses.replace(context.cameras, camera_to_world=context.cameras.camera_to_world.roll(1, dims=1))
+    first, second = (model(dataclasses.replace(context, cameras=cameras)) for cameras in (context.cameras, other))
+    assert all(torch.equal(value, second.tensors[name]) for name, value in first.tensors.items())
+    with pytest.raises(InputError, match="rays"):
+        Generator(small(lift=4, plane_resolution=4, rays=False))
 
 
 def test_lifting_without_grids_is_refused():

@@ -130,6 +130,20 @@ def test_target_rays_show_their_pixels(stored):
         assert stored[0].masks[view, row, column].item() / 255 == batch.target_masks[0, ray]
 
 
+def test_colors_change_places_scene_by_scene_and_nothing_else_changes(stored):
+    stored = [dataclasses.replace(scene, background=torch.tensor([0.1, 0.2, 0.3])) for scene in stored]
+    plain = sample_batch(stored, BatchConfig(scenes=4, rays=16), 3, 1)
+    swapped = sample_batch(stored, BatchConfig(scenes=4, rays=16, swap_colors=True), 3, 1)
+    assert torch.equal(plain.target_rays.directions, swapped.target_rays.directions)
+    assert torch.equal(plain.target_masks, swapped.target_masks)
+    orders = [torch.argsort(swapped.context.background[scene]).argsort() for scene in range(4)]
+    assert len({tuple(order.tolist()) for order in orders}) > 1
+    for scene, order in enumerate(orders):
+        assert torch.equal(swapped.context.background[scene], plain.context.background[scene][order])
+        assert torch.equal(swapped.context.images[scene], plain.context.images[scene][..., order])
+        assert torch.equal(swapped.target_colors[scene], plain.target_colors[scene][:, order])
+
+
 def test_half_of_the_rays_meet_the_object(stored):
     def touched(masks: torch.Tensor) -> float:  # pixels that the object covers at least in part
         return (masks > 0).float().mean().item()

@@ -114,3 +114,19 @@ def test_rendered_folders_are_read_back_as_the_same_scene(tmp_path, layout):
     axis = views.cameras.camera_to_world[:, :3, 2]
     toward = -torch.nn.functional.normalize(views.cameras.positions, dim=-1)
     assert torch.allclose(axis, toward, atol=1e-4)
+
+
+@pytest.mark.parametrize("layout", ["srn", "blender"])
+def test_a_pack_that_is_held_out_is_in_no_other_split(tmp_path, layout):
+    for name in ("a/one", "a/two", "a/three", "b/four", "bc/five"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        trimesh.creation.box((1, 1, 1)).export(tmp_path / "in" / f"{name}.ply")
+    options = ["--size", 8, "--views", 2, "--format", layout, "--workers", 1, "--supersample", 1]
+    code, _, error = run_tool("render_scenes", tmp_path / "in", tmp_path / "out", *options, "--hold-out", "b")
+    assert code == 0, error
+    held = tmp_path / ("out-held-out_test" if layout == "srn" else "out-held-out/test")
+    assert [p.name for p in held.iterdir()] == ["b__four"]
+    drawn = [p.name for p in tmp_path.rglob("*__*") if p.is_dir()]
+    assert sorted(drawn) == ["a__one", "a__three", "a__two", "b__four", "bc__five"]
+    code, _, error = run_tool("render_scenes", tmp_path / "in", tmp_path / "out", *options, "--hold-out", "nothing")
+    assert code == 2 and "nothing" in error

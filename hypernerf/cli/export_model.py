@@ -1,0 +1,33 @@
+"""export_model: of a run, what others need to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ..config import dump_yaml, load_yaml
+from ..files import write_atomically
+from ..training.checkpoint import load_checkpoint, write_weights
+from .common import Parser, check_writable, console
+from .session import load_run
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = Parser(
+        "Write what reconstruct.py and evaluate.py need of a run, and nothing else: its configuration and its weights in half "
+        "precision, about an eighth of a checkpoint with its training state. The folder takes a run's place.",
+        "  python tools/export_model.py runs/quickstart -o out/model",
+    )
+    parser.add_argument("run", metavar="RUN", type=Path, help="folder of a tools/fit_scenes.py run, or pretrained:NAME")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    options = parser.parse_args(arguments)
+    run = load_run(options.run)  # what cannot be loaded is not worth handing on
+    _, tensors = load_checkpoint(run.folder)
+    check_writable(options.output / "checkpoints", "-o")
+    values = load_yaml(run.folder / "config.yaml")
+    values["source"] |= {"root": None, "cache": None}  # places on this machine
+    write_atomically(options.output / "config.yaml", lambda path: path.write_text(dump_yaml(values)))
+    path = write_weights(options.output, run.step, {name: value.to(torch.float16) for name, value in tensors.items()})
+    console.print(f"{options.output}: step {run.step}, {path.stat().st_size / 1e6:.1f} MB")
