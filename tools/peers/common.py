@@ -92,11 +92,12 @@ def load_material(
     Raises:
         InputError: scenes that no peer could read fairly.
     """
-    train, source = load_training(source)
+    alone = kind.fits_scored and sphere_of(source) is not None  # then nothing is asked of the training scenes
+    train, source = ([], source) if alone else load_training(source)
     scored = load_scenes(source, split, sphere_of(source))
     seen = scored if kind.fits_scored else load_scenes(source, "val", sphere_of(source))
     require_white([*train, *seen, *scored])
-    near, far = depth_bounds(train)
+    near, far = depth_bounds(train or scored)
     return Material(train, seen[:watched], scored, near, far, experiment, repository)
 
 

@@ -20,6 +20,7 @@ import io
 import sys
 import tempfile
 import types
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,6 +159,7 @@ def _run_script(settings: PixelNerfConfig, material: Material, counts: Sequence[
         "trainlib": types.SimpleNamespace(Trainer=Trainer),
         "data": types.SimpleNamespace(get_split_dataset=lambda *_: (bounds, bounds, bounds)),
     }
+    warnings.filterwarnings("ignore", message="torch.meshgrid")  # in each of its steps
     assert material.repository is not None
     path = material.repository / "train" / "train.py"
     with tempfile.TemporaryDirectory() as folder:
