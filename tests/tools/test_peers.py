@@ -164,9 +164,9 @@ def test_a_resumed_training_goes_on_where_it_was_and_only_with_the_same_settings
     first = Echo(None)
     clock, done = train(first, plan, dict)
     assert done and clock.minutes >= plan.minutes and clock.step == len(first.drawn)
-    second = Echo(None)
-    longer, _ = train(second, replace(plan, minutes=2 * clock.minutes), dict)
-    assert second.drawn[0][0] == clock.step and longer.minutes >= 2 * clock.minutes
+    second, looks = Echo(None), []
+    longer, _ = train(second, replace(plan, minutes=2 * clock.minutes), lambda: looks.append(0) or {})
+    assert second.drawn[0][0] == clock.step and len(looks) == 1 and longer.minutes >= 2 * clock.minutes
     assert second.optimizer.state_dict()["state"][0]["step"] == longer.step
     with pytest.raises(InputError, match="rays"):
         train(Echo(None), replace(plan, identity={"peer": "echo", "rays": 4}), dict)

@@ -44,10 +44,13 @@ class Clock:
 
     step: int = 0
     minutes: float = 0.0
-    validated: int = 0
 
     def progress(self, plan: Plan) -> float:
         return self.minutes / plan.minutes
+
+    def validations(self, plan: Plan) -> int:
+        """How many log lines are due by now."""
+        return min(plan.validations, math.floor(self.progress(plan) * plan.validations + 1e-9))
 
 
 def train(peer: Peer, plan: Plan, unseen: Callable[[], dict[str, float]]) -> tuple[Clock, bool]:
@@ -59,7 +62,8 @@ def train(peer: Peer, plan: Plan, unseen: Callable[[], dict[str, float]]) -> tup
     Returns:
         where it stands, and whether it reached the end (otherwise it was interrupted; its state is saved either way).
     """
-    clock, saved = _resume(peer, plan), 0.0
+    clock = _resume(peer, plan)
+    saved, validated = clock.minutes, clock.validations(plan)
     recent: deque[tuple[float, float]] = deque(maxlen=RECENT)
 
     def summary() -> str:
@@ -74,9 +78,8 @@ def train(peer: Peer, plan: Plan, unseen: Callable[[], dict[str, float]]) -> tup
             bar.update(task, completed=clock.progress(plan), text=summary())
             if clock.step % 20 == 0:
                 append_metrics(plan.folder, {"kind": "train", "step": clock.step, "minutes": clock.minutes, "loss": loss})
-            due = min(plan.validations, math.floor(clock.progress(plan) * plan.validations + 1e-9))
-            if due > clock.validated:
-                clock = Clock(clock.step, clock.minutes, due)
+            if clock.validations(plan) > validated:
+                validated = clock.validations(plan)
                 scores = unseen()
                 shown = "  ".join(f"{count} views {value:.2f} dB" for count, value in scores.items())
                 console.print(f"{clock.minutes:6.1f} min  {summary()}  | unseen: {shown}")
@@ -99,7 +102,7 @@ def _timed_step(peer: Peer, plan: Plan, clock: Clock) -> tuple[Clock, float, flo
     seconds = time.perf_counter() - start
     if not math.isfinite(loss):
         raise InputError(f"{plan.folder}: the loss of step {clock.step} is not finite: use a lower --learning-rate")
-    return Clock(clock.step + 1, clock.minutes + seconds / 60, clock.validated), loss, seconds
+    return Clock(clock.step + 1, clock.minutes + seconds / 60), loss, seconds
 
 
 def _save(peer: Peer, plan: Plan, clock: Clock) -> None:
@@ -107,7 +110,7 @@ def _save(peer: Peer, plan: Plan, clock: Clock) -> None:
         "identity": plan.identity,
         "model": peer.model.state_dict(),
         "optimizer": peer.optimizer.state_dict(),
-        "clock": (clock.step, clock.minutes, clock.validated),
+        "clock": (clock.step, clock.minutes),
     }
     write_atomically(plan.folder / STATE, lambda path: torch.save(state, path))
 
