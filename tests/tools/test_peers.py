@@ -33,15 +33,6 @@ from peers.pixel_nerf import _camera_form, object_boxes
 from peers.repository import StandIn, checked_out_commit, stand_in
 from peers.scratch import Scratch, ScratchConfig
 from scenes.procedural import ProceduralConfig, ProceduralSource
-from tests.conftest import run_tool
-
-CONFIG = """
-source: {name: procedural, train_scenes: 4, val_scenes: 1, test_scenes: 2, views: 6, size: 16}
-field: {width: 16, depth: 1, position_frequencies: 2, plane_resolution: 6, volume_resolution: 4}
-train: {samples: 8, validations: 1, minutes: 0.01}
-evaluate: {context_views: [1, 2], max_target_views: 2}
-render: {samples: 8, grid: 16}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -245,56 +236,3 @@ def test_a_folder_that_is_no_clone_has_no_commit(tmp_path):
 def test_every_peer_has_a_learning_rate():
     for kind in PEERS.values():
         assert isinstance(kind, Kind) and kind.settings().learning_rate > 0
-
-
-@pytest.mark.parametrize("peer", [name for name, kind in PEERS.items() if kind.repository is not None])
-@pytest.mark.parametrize("given", [False, True])
-def test_a_missing_repository_is_one_line_that_says_what_to_clone(tmp_path, peer, given):
-    (tmp_path / "tiny.yaml").write_text(CONFIG)
-    repo = ["--repo", tmp_path] if given else []
-    code, _, error = run_tool("compare_peers", peer, tmp_path / "tiny.yaml", "--out", tmp_path / "run", *repo)
-    assert code == 2 and len(error.strip().splitlines()) == 1 and "Traceback" not in error
-    repository = PEERS[peer].repository
-    assert f"git clone {repository.url}" in error and repository.commit[:12] in error
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["nobody", "tiny.yaml"], "nobody"),
-        (["scratch", "tiny.yaml", "--learning-rate", "-1"], "learning-rate"),
-        (["scratch", "tiny.yaml", "--minutes", "-1"], "--minutes"),
-        (["scratch", "tiny.yaml", "--context-views", "0"], "--context-views"),
-        (["scratch", "tiny.yaml", "--context-views", "6"], "too few"),
-        (["scratch", "tiny.yaml", "--peer.raze", "3"], "did you mean 'rays'"),
-        (["scratch", "tiny.yaml", "--source.background", "1", "1", "0"], "white background"),
-        (["scratch", "none.yaml"], "none.yaml"),
-    ],
-)
-def test_bad_input_is_one_line(tmp_path, arguments, message):
-    (tmp_path / "tiny.yaml").write_text(CONFIG)
-    peer, config, *rest = arguments
-    code, _, error = run_tool("compare_peers", peer, tmp_path / config, "--out", tmp_path / "run", *rest)
-    assert code == 2 and len(error.strip().splitlines()) == 1 and message in error and "Traceback" not in error
-
-
-def test_a_run_from_end_to_end(tmp_path):
-    (tmp_path / "tiny.yaml").write_text(CONFIG)
-    command = ["compare_peers", "scratch", tmp_path / "tiny.yaml", "--out", tmp_path / "run"]
-    code, output, error = run_tool(*command)
-    assert code == 0, error + output
-    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert metrics["scenes"] == 2 and set(metrics["context_views"]) == {"1", "2"} and metrics["commit"] is None
-    assert set(metrics["models"]) == {"1", "2"} and metrics["models"]["1"]["minutes"] >= 0.01
-    assert all(3 < scores["psnr"] < 40 for scores in metrics["context_views"].values())
-    assert "unseen: 2 views" in output
-    code, _, error = run_tool(*command)
-    assert code == 2 and "--resume" in error
-    code, _, error = run_tool(*command, "--resume", "--split", "val")
-    assert code == 2 and "other settings (split)" in error
-    code, output, error = run_tool(*command, "--resume", "--minutes", "0.02", "--context-views", "2")
-    assert code == 0 and "resumed at step" in output, error
-    longer = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert longer["models"]["2"]["minutes"] >= 0.02 and longer["models"]["1"] == metrics["models"]["1"]
-    assert longer["models"]["2"]["steps"] > metrics["models"]["2"]["steps"]
