@@ -57,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     check_writable(folder, "--out")
     (folder / "samples").mkdir(exist_ok=True)
 
-    training, source = _load_training(source)
+    training, source = load_training(source)
     validation = load_scenes(source, "val", sphere_of(source))
     write_atomically(
         folder / "config.yaml",
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _load_training(source: SourceConfig) -> tuple[list[StoredScene], SourceConfig]:
+def load_training(source: SourceConfig) -> tuple[list[StoredScene], SourceConfig]:
     """The training scenes in the scene sphere, and the configuration with sphere and up axis stated."""
     scenes = load_scenes(source, "train", None)
     sphere = sphere_of(source) or shared_sphere(scenes)

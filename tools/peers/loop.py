@@ -1,0 +1,153 @@
+"""Training against the clock: only the steps count, what is looked at and written in between does not."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import TextColumn
+
+from hypernerf.cli.common import console, progress_bar
+from hypernerf.files import write_atomically
+from hypernerf.training.logs import append_metrics
+from hypernerf.types import InputError
+
+from .common import Moment, Peer
+
+STATE = "state.pt"
+SAVE_EVERY = 2.0  # minutes of training
+RECENT = 50  # steps over which loss and time are averaged for a log line
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one model is trained. `identity` (plain values) must be the same when a run is resumed."""
+
+    folder: Path
+    minutes: float
+    validations: int  # evenly over the run, the last at its end
+    seed: int
+    identity: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How far a training is."""
+
+    step: int = 0
+    minutes: float = 0.0
+
+    def progress(self, plan: Plan) -> float:
+        return self.minutes / plan.minutes
+
+    def validations(self, plan: Plan) -> int:
+        """How many log lines are due by now."""
+        return min(plan.validations, math.floor(self.progress(plan) * plan.validations + 1e-9))
+
+
+def train(peer: Peer, plan: Plan, unseen: Callable[[], dict[str, float]]) -> tuple[Clock, bool]:
+    """Trains until `plan.minutes` of steps are spent, from the saved state if there is one.
+
+    Args:
+        unseen: PSNR by number of context views on a few unseen scenes, for log lines.
+
+    Returns:
+        where it stands, and whether it reached the end (otherwise it was interrupted; its state is saved either way).
+    """
+    clock = _resume(peer, plan)
+    saved, validated = clock.minutes, clock.validations(plan)
+    recent: deque[tuple[float, float]] = deque(maxlen=RECENT)
+
+    def summary() -> str:
+        loss, seconds = (sum(values) / len(recent) for values in zip(*recent, strict=True))
+        return f"step {clock.step}  loss {loss:.4f}  {1e3 * seconds:.0f} ms/step"
+
+    with _interrupts() as interrupted, progress_bar(TextColumn("{task.fields[text]}")) as bar:  # type: ignore[arg-type]
+        task = bar.add_task("train", total=1.0, text="")
+        while clock.progress(plan) < 1 and not interrupted:
+            clock, loss, seconds = _timed_step(peer, plan, clock)
+            recent.append((loss, seconds))
+            bar.update(task, completed=clock.progress(plan), text=summary())
+            if clock.step % 20 == 0:
+                append_metrics(plan.folder, {"kind": "train", "step": clock.step, "minutes": clock.minutes, "loss": loss})
+            if clock.validations(plan) > validated:
+                validated = clock.validations(plan)
+                scores = unseen()
+                shown = "  ".join(f"{count} views {value:.2f} dB" for count, value in scores.items())
+                console.print(f"{clock.minutes:6.1f} min  {summary()}  | unseen: {shown}")
+                entry = {"kind": "validation", "step": clock.step, "minutes": clock.minutes, "psnr": scores}
+                append_metrics(plan.folder, entry)
+            if clock.minutes - saved > SAVE_EVERY:
+                saved = clock.minutes
+                _save(peer, plan, clock)
+    _save(peer, plan, clock)
+    return clock, clock.progress(plan) >= 1
+
+
+def _timed_step(peer: Peer, plan: Plan, clock: Clock) -> tuple[Clock, float, float]:
+    """(the clock after one step, its loss, its seconds)."""
+    moment = Moment(plan.seed, clock.step, clock.progress(plan))
+    peer.model.train()
+    start = time.perf_counter()
+    moment.seed_global()
+    loss = peer.step(moment)
+    seconds = time.perf_counter() - start
+    if not math.isfinite(loss):
+        raise InputError(f"{plan.folder}: the loss of step {clock.step} is not finite: use a lower --learning-rate")
+    return Clock(clock.step + 1, clock.minutes + seconds / 60), loss, seconds
+
+
+def _save(peer: Peer, plan: Plan, clock: Clock) -> None:
+    state = {
+        "identity": plan.identity,
+        "model": peer.model.state_dict(),
+        "optimizer": peer.optimizer.state_dict(),
+        "clock": (clock.step, clock.minutes),
+    }
+    write_atomically(plan.folder / STATE, lambda path: torch.save(state, path))
+
+
+def _resume(peer: Peer, plan: Plan) -> Clock:
+    """Takes up the saved state, if there is one."""
+    path = plan.folder / STATE
+    if not path.exists():
+        (plan.folder / "metrics.jsonl").unlink(missing_ok=True)
+        return Clock()
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many types for a damaged file
+        raise InputError(f"{path}: cannot be read ({type(error).__name__}): use another --out") from None
+    if state["identity"] != plan.identity:
+        changed = [key for key in plan.identity if state["identity"].get(key) != plan.identity[key]]
+        raise InputError(f"{path}: was trained with other settings ({', '.join(changed)}): use another --out")
+    peer.model.load_state_dict(state["model"])
+    peer.optimizer.load_state_dict(state["optimizer"])
+    clock = Clock(*state["clock"])
+    console.print(f"resumed at step {clock.step}, {clock.minutes:.1f} minutes in")
+    return clock
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """A list that is no longer empty once an interrupt arrived; a second one stops at once."""
+    arrived: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        arrived.append(number)
+        if len(arrived) > 1:
+            raise KeyboardInterrupt
+
+    handlers = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield arrived
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
