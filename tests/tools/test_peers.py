@@ -151,7 +151,7 @@ def test_scores_are_of_unseen_views_and_those_of_our_own_evaluation(stored):
 
 
 def test_a_resumed_training_goes_on_where_it_was_and_only_with_the_same_settings(tmp_path):
-    plan = Plan(tmp_path, 1e-4, 1, 0, {"peer": "echo", "rays": 3})
+    plan = Plan(tmp_path, 1e-4, None, 1, 0, {"peer": "echo", "rays": 3})
     first = Echo(None)
     clock, done = train(first, plan, dict)
     assert done and clock.minutes >= plan.minutes and clock.step == len(first.drawn)
@@ -163,12 +163,20 @@ def test_a_resumed_training_goes_on_where_it_was_and_only_with_the_same_settings
         train(Echo(None), replace(plan, identity={"peer": "echo", "rays": 4}), dict)
 
 
+def test_a_training_by_steps_takes_so_many_however_long_they_take(tmp_path):
+    peer, plan = Echo(None), Plan(tmp_path, None, 7, 1, 0, {})
+    clock, done = train(peer, plan, dict)
+    assert done and clock.step == len(peer.drawn) == 7
+    longer, _ = train(Echo(None), replace(plan, steps=9), dict)
+    assert longer.step == 9
+
+
 def test_a_steps_random_numbers_follow_from_its_number(tmp_path):
     def drawn(before: int) -> list[tuple]:
         torch.rand(before)
         peer = Echo(None, lambda step: 1.0 if step < 6 else float("nan"))
         with pytest.raises(InputError):
-            train(peer, Plan(tmp_path, 1.0, 1, 0, {}), dict)
+            train(peer, Plan(tmp_path, 1.0, None, 1, 0, {}), dict)
         return peer.drawn
 
     first, second = drawn(3), drawn(4)
@@ -177,7 +185,7 @@ def test_a_steps_random_numbers_follow_from_its_number(tmp_path):
 
 def test_a_training_that_diverges_says_so(tmp_path):
     with pytest.raises(InputError, match="learning-rate"):
-        train(Echo(None, lambda step: float("nan")), Plan(tmp_path, 1.0, 1, 0, {}), dict)
+        train(Echo(None, lambda step: float("nan")), Plan(tmp_path, 1.0, None, 1, 0, {}), dict)
 
 
 def test_scratch_fits_its_context_views_and_no_others(stored):

@@ -45,7 +45,8 @@ class _Options:
     settings: Any
     source: SourceConfig
     experiment: Experiment
-    minutes: float
+    minutes: float | None
+    steps: int | None
     counts: list[int]
     split: Split
     repository: Path | None
@@ -99,7 +100,13 @@ def _parser() -> Parser:
     parser.add_argument("config", metavar="CONFIG", help="a YAML file of ours: its source and evaluate sections are used")
     parser.add_argument("--repo", type=Path, metavar="DIR", help="clone of the peer's repository")
     parser.add_argument("--out", type=Path, metavar="RUN", required=True, help="folder for its state and metrics.json")
-    parser.add_argument("--minutes", type=float, metavar="M", help="training time of a model (default: the configuration's)")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float, metavar="M", help="training time of a model (default: the configuration's)")
+    length.add_argument(
+        "--steps", type=int, metavar="N",
+        help="train for N steps instead: as many as --minutes allowed, known from a short run that had the machine to itself, "
+        "are the same budget on a machine that does other work beside",
+    )  # fmt: skip
     parser.add_argument("--learning-rate", type=float, metavar="X", help="instead of the peer's default")
     parser.add_argument(
         "--context-views", type=int, nargs="+", metavar="N", help="numbers of views (default: the configuration's)"
@@ -119,9 +126,11 @@ def _parse(arguments: Sequence[str]) -> _Options:
     if not settings.learning_rate > 0:
         raise InputError(f"--learning-rate must be positive, not {settings.learning_rate}")
     source, experiment = parse_config(values, options.config)
-    minutes = experiment.train.minutes if options.minutes is None else options.minutes
-    if minutes is None or not minutes > 0:
+    minutes = None if options.steps is not None else experiment.train.minutes if options.minutes is None else options.minutes
+    if options.steps is None and (minutes is None or not minutes > 0):
         raise InputError("--minutes must be positive, and given where the configuration has no train.minutes")
+    if options.steps is not None and options.steps < 1:
+        raise InputError(f"--steps must be at least 1, not {options.steps}")
     counts = sorted(set(options.context_views or experiment.evaluate.context_views))
     if counts[0] < 1:
         raise InputError(f"--context-views must be at least 1, not {counts[0]}")
@@ -132,6 +141,7 @@ def _parse(arguments: Sequence[str]) -> _Options:
         source,
         experiment,
         minutes,
+        options.steps,
         counts,
         options.split,
         options.repo,
@@ -146,7 +156,7 @@ def _plan(options: _Options, folder: Path, counts: Sequence[int]) -> Plan:
     identity["source"] = to_dict(options.source)
     if options.kind.fits_scored:
         identity |= {"split": options.split, "field": to_dict(options.experiment.field)}
-    return Plan(folder, options.minutes, config.validations, config.seed, identity)
+    return Plan(folder, options.minutes, options.steps, config.validations, config.seed, identity)
 
 
 def _targets(config: EvaluateConfig, counts: Sequence[int], scene: StoredScene) -> list[int]:

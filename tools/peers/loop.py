@@ -1,4 +1,4 @@
-"""Training against the clock: only the steps count, what is looked at and written in between does not."""
+"""Training for a time, of which only the steps count, or for a number of steps."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ class Plan:
     """How one model is trained. `identity` (plain values) must be the same when a run is resumed."""
 
     folder: Path
-    minutes: float
+    minutes: float | None
+    steps: int | None  # in place of minutes
     validations: int  # evenly over the run, the last at its end
     seed: int
     identity: dict[str, Any]
@@ -46,6 +47,9 @@ class Clock:
     minutes: float = 0.0
 
     def progress(self, plan: Plan) -> float:
+        if plan.steps is not None:
+            return self.step / plan.steps
+        assert plan.minutes is not None
         return self.minutes / plan.minutes
 
     def validations(self, plan: Plan) -> int:
@@ -54,7 +58,7 @@ class Clock:
 
 
 def train(peer: Peer, plan: Plan, unseen: Callable[[], dict[str, float]]) -> tuple[Clock, bool]:
-    """Trains until `plan.minutes` of steps are spent, from the saved state if there is one.
+    """Trains to the end of the plan, from the saved state if there is one.
 
     Args:
         unseen: PSNR by number of context views on a few unseen scenes, for log lines.
