@@ -8,9 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..ops import batched_mlp
+from ..ops import batched_mlp, encoded_mlp, frequency_encoding, sample_planes, sample_volume
 from ..types import FieldOutput
-from .encodings import frequency_encoding, sample_planes, sample_volume
 from .spec import FieldSpec
 from .weights import FieldWeights
 
@@ -34,32 +33,33 @@ def radiance_field(
         weights: one set a scene.
         backend: of the batched MLP.
     """
-    spec, tensors = weights.spec, weights.tensors
-    features = frequency_encoding(positions, spec.position_frequencies)
-    coarse = None
-    if spec.plane_resolution:
-        features = torch.cat([features, sample_planes(tensors["planes"], positions)], dim=-1)
-    if spec.volume_resolution:
-        seen = sample_volume(tensors["volume"], positions)
-        features, coarse = torch.cat([features, seen], dim=-1), seen[..., :4]
-    output = _network(features, directions, weights, backend)
-    if coarse is not None:  # a short way from what generated the volume to what is seen; the network adds detail
-        output = output + coarse
+    spec = weights.spec
+    if spec.direction_frequencies:
+        output = _directional_network(positions, directions, weights, backend)
+    else:
+        tensors = weights.tensors
+        trunk = [tensors[name] for name in spec.layer_names]
+        planes, volume = tensors.get("planes"), tensors.get("volume")
+        output = encoded_mlp(positions, spec.position_frequencies, planes, volume, trunk, backend)
     return FieldOutput(_density(output[..., 0]), torch.sigmoid(output[..., 1:]))
 
 
-def _network(features: Tensor, directions: Tensor | None, weights: FieldWeights, backend: str) -> Tensor:
-    """Density and color before their activations, [scene, point, 4]."""
-    spec, tensors = weights.spec, weights.tensors
-    trunk = [tensors[name] for name in spec.layer_names]
-    if not spec.direction_frequencies:
-        return batched_mlp(features, trunk, backend)
+def _directional_network(positions: Tensor, directions: Tensor | None, weights: FieldWeights, backend: str) -> Tensor:
+    """Density and color before their activations, [scene, point, 4]: as `encoded_mlp`, and the color sees the direction."""
     if directions is None:
         raise ValueError("this field's color depends on the viewing direction: pass directions")
-    hidden = torch.relu(batched_mlp(features, trunk[:-1], backend))
-    density = hidden @ trunk[-1].transpose(-1, -2)
+    spec, tensors = weights.spec, weights.tensors
+    features = [frequency_encoding(positions, spec.position_frequencies)]
+    if spec.plane_resolution:
+        features.append(sample_planes(tensors["planes"], positions))
+    if spec.volume_resolution:
+        features.append(sample_volume(tensors["volume"], positions))
+    *trunk, density_layer = (tensors[name] for name in spec.layer_names)
+    hidden = torch.relu(batched_mlp(torch.cat(features, dim=-1), trunk, backend))
+    density = hidden @ density_layer.transpose(-1, -2)
     towards = torch.cat([hidden, frequency_encoding(directions, spec.direction_frequencies)], dim=-1)
-    return torch.cat([density, batched_mlp(towards, [tensors["color_0"], tensors["color_1"]], backend)], dim=-1)
+    output = torch.cat([density, batched_mlp(towards, [tensors["color_0"], tensors["color_1"]], backend)], dim=-1)
+    return output + features[-1][..., :4] if spec.volume_resolution else output
 
 
 def _density(value: Tensor) -> Tensor:

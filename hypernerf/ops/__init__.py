@@ -1,6 +1,11 @@
 """Stateless numerical operations: one public function each, its torch reference, its fast backends."""
 
-from .batched_mlp import batched_mlp
+from .backends import BACKENDS, pick_backend
+from .batched_mlp import batched_mlp, encoded_mlp
+from .encodings import frequency_encoding, sample_planes, sample_volume
 from .volrend import composite, volume_weights
 
-__all__ = ["batched_mlp", "composite", "volume_weights"]
+__all__ = [
+    "BACKENDS", "batched_mlp", "composite", "encoded_mlp", "frequency_encoding", "pick_backend", "sample_planes", "sample_volume",
+    "volume_weights",
+]  # fmt: skip

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
+
+from .encodings import frequency_encoding, sample_planes, sample_volume
+
+
+def missing(device: torch.device) -> str | None:
+    return None
 
 
 def batched_mlp(inputs: Tensor, weights: Sequence[Tensor]) -> Tensor:
@@ -12,3 +19,16 @@ def batched_mlp(inputs: Tensor, weights: Sequence[Tensor]) -> Tensor:
     for matrix in weights[:-1]:
         hidden = (hidden @ matrix.transpose(-1, -2)).relu_()  # in place: the product's own gradient does not need it
     return hidden @ weights[-1].transpose(-1, -2)
+
+
+def encoded_mlp(
+    positions: Tensor, octaves: int, planes: Tensor | None, volume: Tensor | None, weights: Sequence[Tensor]
+) -> Tensor:
+    features = [frequency_encoding(positions, octaves)]
+    if planes is not None:
+        features.append(sample_planes(planes, positions))
+    if volume is None:
+        return batched_mlp(torch.cat(features, dim=-1), weights)
+    features.append(sample_volume(volume, positions))
+    output = batched_mlp(torch.cat(features, dim=-1), weights)
+    return output + features[-1][..., : output.shape[-1]]

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor
 
-from ..types import InputError
-from . import _torch
+from .backends import pick_backend
 
 
 def batched_mlp(
@@ -24,8 +23,22 @@ def batched_mlp(
         backend: `torch` is the reference; `auto` the fastest one there is for the inputs' device.
 
     Raises:
-        InputError: unknown backend.
+        InputError: unknown backend, or one that cannot run here.
     """
-    if backend in ("auto", "torch"):
-        return _torch.batched_mlp(inputs, weights)
-    raise InputError(f"unknown backend {backend!r}: choose one of auto, torch")
+    return pick_backend(backend, inputs.device).batched_mlp(inputs, weights)
+
+
+def encoded_mlp(
+    positions: Float[Tensor, "scene point 3"],
+    octaves: int,
+    planes: Float[Tensor, "scene 3 channel row column"] | None,
+    volume: Float[Tensor, "scene 1 channel z y x"] | None,
+    weights: Sequence[Float[Tensor, "scene outputs inputs"]],
+    backend: str = "auto",
+) -> Float[Tensor, "scene point outputs"]:
+    """`batched_mlp` of what a field sees of positions in [-1, 1]^3: frequencies, the planes' features, the volume's features.
+
+    The volume's first features are also added to the outputs, one to each: a short way from what generated the volume to what
+    is seen; the network adds detail. Backends that can write these features where the network reads them, and nowhere else.
+    """
+    return pick_backend(backend, positions.device).encoded_mlp(positions, octaves, planes, volume, weights)

@@ -1,6 +1,7 @@
 import torch
 
-from hypernerf.fields import FieldSpec, FieldWeights, initial_weights, radiance_field, sample_volume
+from hypernerf.fields import FieldSpec, FieldWeights, initial_weights, radiance_field
+from hypernerf.ops import sample_volume
 
 
 def test_the_volume_is_added_before_the_activations():

@@ -8,15 +8,13 @@ from safetensors.torch import save_file
 from hypernerf.fields import (
     FieldSpec,
     FieldWeights,
-    frequency_encoding,
     initial_weights,
     load_scene_file,
     radiance_field,
-    sample_planes,
-    sample_volume,
     save_scene_file,
 )  # fmt: skip
 from hypernerf.geometry import cell_points, normalize_cameras
+from hypernerf.ops import frequency_encoding, sample_planes, sample_volume
 from hypernerf.rendering import render_views
 from hypernerf.types import InputError
 from tests.conftest import ball, orbit

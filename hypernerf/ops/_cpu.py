@@ -1,0 +1,134 @@
+"""Compiled C on the processor: encoding, network and gradients in one pass, a block of points at a time."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from . import _torch
+from .native.build import BuildError, library
+
+MOST_LAYERS = 10
+_Pointers = ctypes.c_void_p * MOST_LAYERS
+
+
+class _Call(ctypes.Structure):
+    """As `Call` in native/network.c."""
+
+    _fields_ = [
+        ("scenes", ctypes.c_long), ("points", ctypes.c_long), ("threads", ctypes.c_int), ("layers", ctypes.c_int),
+        ("sizes", ctypes.c_int * (MOST_LAYERS + 1)), ("octaves", ctypes.c_int), ("plane_size", ctypes.c_int),
+        ("plane_channels", ctypes.c_int), ("volume_size", ctypes.c_int), ("volume_channels", ctypes.c_int),
+        ("positions", ctypes.c_void_p), ("inputs", ctypes.c_void_p), ("planes", ctypes.c_void_p), ("volume", ctypes.c_void_p),
+        ("weights", _Pointers), ("outputs", ctypes.c_void_p), ("d_outputs", ctypes.c_void_p), ("d_inputs", ctypes.c_void_p),
+        ("d_planes", ctypes.c_void_p), ("d_volume", ctypes.c_void_p), ("d_weights", _Pointers),
+    ]  # fmt: skip
+
+
+def missing(device: torch.device) -> str | None:
+    """Why this backend cannot run on `device`; None if it can."""
+    if device.type != "cpu":
+        return f"the cpu backend does not run on {device.type}"
+    try:
+        library()
+    except BuildError as error:
+        return str(error)
+    return None
+
+
+def batched_mlp(inputs: Tensor, weights: Sequence[Tensor]) -> Tensor:
+    if not _takes(inputs, weights):
+        return _torch.batched_mlp(inputs, weights)
+    return _Network.apply(None, inputs, None, None, *weights)
+
+
+def encoded_mlp(
+    positions: Tensor, octaves: int, planes: Tensor | None, volume: Tensor | None, weights: Sequence[Tensor]
+) -> Tensor:
+    if positions.requires_grad or not _takes(positions, weights):
+        return _torch.encoded_mlp(positions, octaves, planes, volume, weights)
+    return _Network.apply(octaves, positions, planes, volume, *weights)
+
+
+def _takes(inputs: Tensor, weights: Sequence[Tensor]) -> bool:
+    """The kernels are written for float32 and ten layers, and have no gradient for positions: the reference does the rest."""
+    return inputs.dtype == weights[0].dtype == torch.float32 and len(weights) <= MOST_LAYERS
+
+
+class _Network(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx, octaves: int | None, inputs: Tensor, planes: Tensor | None, volume: Tensor | None, *weights: Tensor
+    ) -> Tensor:
+        _check_shapes(octaves, inputs, planes, volume, weights)
+        tensors = [None if t is None else t.detach().contiguous() for t in (inputs, planes, volume, *weights)]
+        call = _call(octaves, *tensors)
+        outputs = inputs.new_empty(*inputs.shape[:2], weights[-1].shape[1])
+        call.outputs = _address(outputs)
+        _run(call)
+        ctx.octaves = octaves
+        ctx.save_for_backward(*tensors)
+        return outputs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, d_outputs: Tensor):
+        tensors = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[1:]
+        gradients = [torch.empty_like(t) if want else None for t, want in zip(tensors, wanted, strict=True)]
+        d_outputs = d_outputs.contiguous()
+        call = _call(ctx.octaves, *tensors)
+        call.d_outputs = _address(d_outputs)
+        call.d_inputs, call.d_planes, call.d_volume, *d_weights = (_address(g) for g in gradients)
+        call.d_weights[: len(d_weights)] = d_weights
+        _run(call)
+        return None, *gradients
+
+
+def _address(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
+
+
+def _check_shapes(octaves: int | None, inputs: Tensor, planes: Tensor | None, volume: Tensor | None, weights) -> None:
+    """The kernels trust what they are told, and would read beyond the end of a tensor."""
+    features = inputs.shape[2] if octaves is None else 4 + 6 * octaves
+    features += 0 if planes is None else 3 * planes.shape[2]
+    features += 0 if volume is None else volume.shape[2]
+    fits = octaves is None or inputs.shape[2] == 3
+    fits &= all(t is None or t.shape[0] == inputs.shape[0] for t in (planes, volume, *weights))
+    fits &= planes is None or (planes.shape[1] == 3 and planes.shape[3] == planes.shape[4] > 1)
+    fits &= volume is None or (
+        volume.shape[3] == volume.shape[4] == volume.shape[5] > 1 and volume.shape[2] >= weights[-1].shape[1]
+    )
+    for matrix in weights:
+        fits &= matrix.shape[2] == features
+        features = matrix.shape[1]
+    if not fits:
+        shapes = [None if t is None else tuple(t.shape) for t in (inputs, planes, volume, *weights)]
+        raise ValueError(f"inputs, planes, volume and weights of shapes {shapes} do not fit together")
+
+
+def _call(octaves: int | None, inputs: Any, planes: Any, volume: Any, *weights: Any) -> _Call:
+    call = _Call(scenes=inputs.shape[0], points=inputs.shape[1], threads=torch.get_num_threads(), layers=len(weights))
+    call.sizes[: len(weights) + 1] = [weights[0].shape[2], *(w.shape[1] for w in weights)]
+    call.weights[: len(weights)] = [_address(w) for w in weights]
+    if octaves is None:
+        call.inputs = _address(inputs)
+        return call
+    call.octaves, call.positions = octaves, _address(inputs)
+    call.planes, call.volume = _address(planes), _address(volume)
+    if planes is not None:
+        call.plane_channels, call.plane_size = planes.shape[2:4]
+    if volume is not None:
+        call.volume_channels, call.volume_size = volume.shape[2:4]
+    return call
+
+
+def _run(call: _Call) -> None:
+    if library().network_run(ctypes.byref(call)):
+        raise MemoryError("the cpu backend found no memory for its blocks")

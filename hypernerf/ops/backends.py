@@ -1,0 +1,54 @@
+"""Which code runs an operation: a backend asked for by name, or the fastest one that can."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from functools import lru_cache
+from types import ModuleType
+
+import torch
+
+from ..types import InputError
+
+# Fastest first. Each module has `missing(device)`: why it cannot run there (with the mend), or None.
+BACKENDS = {"cpu": "._cpu", "torch": "._torch"}
+_log = logging.getLogger("hypernerf")
+
+
+def pick_backend(name: str, device: torch.device) -> ModuleType:
+    """The module of a backend. `auto` is the fastest one there is for the device.
+
+    Raises:
+        InputError: an unknown backend, or one that cannot run here.
+    """
+    if name == "auto":
+        return _fastest(device.type)
+    if name not in BACKENDS:
+        raise InputError(f"unknown backend {name!r}: choose one of auto, {', '.join(BACKENDS)}")
+    reason = _missing(name, device.type)
+    if reason:
+        raise InputError(f"backend {name!r}: {reason}, or choose auto or torch")
+    return _module(name)
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(BACKENDS[name], __package__)
+
+
+@lru_cache
+def _missing(name: str, device: str) -> str | None:
+    return _module(name).missing(torch.device(device))
+
+
+@lru_cache
+def _fastest(device: str) -> ModuleType:
+    """Says once what it chose, and what is slower for want of something."""
+    for name in BACKENDS:
+        reason = _missing(name, device)
+        if reason is None:
+            _log.info("fields on %s run on backend %s", device, name)
+            return _module(name)
+        if name == device:
+            _log.warning("fields run on torch alone, at half the speed: %s", reason)
+    raise AssertionError("torch runs everywhere")

@@ -1,0 +1,1 @@
+"""C kernels, compiled for this very machine when they are first needed."""

@@ -1,0 +1,81 @@
+"""The machine's own C compiler turns the kernels beside this file into a library, once a machine and version of them.
+
+Compiled here rather than shipped: the kernels are small (seconds to compile), and only the machine knows its instruction set.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+HERE = Path(__file__).parent
+FLAGS = ["-std=gnu11", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-fopenmp"]
+
+
+class BuildError(Exception):
+    """Why there is no library: one line."""
+
+
+@lru_cache
+def library() -> ctypes.CDLL:
+    """The compiled kernels. Raises `BuildError` where there is no compiler, or it fails."""
+    compiler = os.environ.get("CC") or next(filter(shutil.which, ("gcc", "cc", "clang")), None)
+    if compiler is None or not shutil.which(compiler):
+        raise BuildError(f"no C compiler ({compiler or 'gcc, cc or clang'}) on this machine: install gcc")
+    place = _folder() / f"network-{_fingerprint(compiler)}.so"
+    if not place.is_file():
+        _compile(compiler, place)
+    return ctypes.CDLL(str(place))
+
+
+def _folder() -> Path:
+    root = os.environ.get("HYPERNERF_CACHE") or Path.home() / ".cache" / "hypernerf"
+    return Path(root) / "native"
+
+
+def _fingerprint(compiler: str) -> str:
+    """Of all that the library depends on: sources, flags, compiler, processor, and torch's threads."""
+    found = hashlib.sha256()
+    for path in sorted([*HERE.glob("*.c"), *HERE.glob("*.h")]):
+        found.update(path.read_bytes())
+    version = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
+    cpu = Path("/proc/cpuinfo")
+    flags = next((line for line in cpu.read_text().splitlines() if line.startswith("flags")), "") if cpu.is_file() else ""
+    found.update("\n".join([*FLAGS, version, platform.machine(), platform.processor(), flags, *_threads()]).encode())
+    return found.hexdigest()[:16]
+
+
+def _threads() -> list[str]:
+    """Torch's own OpenMP library: with another, each would keep threads of its own, and they would fight for the cores."""
+    own = sorted(Path(torch.__file__).parent.glob("lib/libgomp*.so*"))
+    return [str(own[0])] if own else ["-fopenmp"]
+
+
+def _compile(compiler: str, place: Path) -> None:
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place.parent) as folder:
+            compiled, linked = Path(folder) / "network.o", Path(folder) / "network.so"
+            _run([compiler, *FLAGS, "-c", str(HERE / "network.c"), "-o", str(compiled)])
+            _run([compiler, "-shared", "-o", str(linked), str(compiled), *_threads()])
+            os.replace(linked, place)
+    except OSError as error:
+        raise BuildError(
+            f"{place.parent} cannot be written ({error.strerror}): set HYPERNERF_CACHE to a folder that can"
+        ) from None
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        reason = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[:200].strip())
+        raise BuildError(f"{command[0]} failed: {reason}")

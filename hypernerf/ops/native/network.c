@@ -1,0 +1,241 @@
+/* ReLU networks with weights of their own for every scene, and their gradients, a block of points at a time.
+
+   A block's features and hidden values stay in the nearest cache; nothing between input and output is ever written to memory.
+   The backward pass computes a block's hidden values anew, which takes less time than storing and reading them. Scenes are cut into parts for the threads; the parts' gradients are
+   added in the order of the points, so that the result does not depend on the number of threads. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "encoding.h"
+
+enum { ROWS = 48, FORWARD_ROWS = 16 * ROWS, BACKWARD_ROWS = 96 * ROWS, MOST_LAYERS = 10 };
+
+/* All arrays are dense. With `positions`, the network's inputs are their encoding; else they are `inputs`. */
+typedef struct {
+    long scenes, points;
+    int threads, layers, sizes[MOST_LAYERS + 1];
+    Encoding encoding;
+    const float *positions;                            /* [scene, point, 3] or null */
+    const float *inputs;                               /* [scene, point, sizes[0]] or null */
+    const float *planes, *volume;                      /* [scene, 3, channel, row, column], [scene, channel, z, y, x] or null */
+    const float *weights[MOST_LAYERS];                 /* [scene, out, in] */
+    float *outputs;                                    /* [scene, point, sizes[layers]] */
+    const float *d_outputs;                            /* as outputs */
+    float *d_inputs, *d_planes, *d_volume;             /* null: not wanted */
+    float *d_weights[MOST_LAYERS];
+} Call;
+
+/* Where each tensor of one scene stands among its parameters, rows padded to whole vectors, grids with channels last. */
+typedef struct {
+    size_t natural[MOST_LAYERS], turned[MOST_LAYERS]; /* [out, WHOLE(in)] and, for the forward products, [in, WHOLE(out)] */
+    size_t planes, volume, gradients, all;            /* `gradients` counts what has a gradient: all but the turned ones */
+    int widest;
+} Layout;
+
+static Layout layout(const Call *c) {
+    Layout l = {0};
+    size_t at = 0;
+    const Encoding *e = &c->encoding;
+    l.planes = at, at += (size_t)3 * e->plane_size * e->plane_size * QUADS(e->plane_channels);
+    l.volume = at, at += (size_t)e->volume_size * e->volume_size * e->volume_size * QUADS(e->volume_channels);
+    at = WHOLE(at);
+    for (int i = 0; i < c->layers; i++) l.natural[i] = at, at += (size_t)c->sizes[i + 1] * WHOLE(c->sizes[i]);
+    l.gradients = at;
+    for (int i = 0; i < c->layers; i++) l.turned[i] = at, at += (size_t)c->sizes[i] * WHOLE(c->sizes[i + 1]);
+    l.all = at;
+    for (int i = 0; i <= c->layers; i++) l.widest = c->sizes[i] > l.widest ? c->sizes[i] : l.widest;
+    l.widest = WHOLE(l.widest);
+    return l;
+}
+
+static float *reserve(size_t count) {
+    void *at = NULL;
+    if (posix_memalign(&at, 64, (count ? count : 1) * sizeof(float))) return NULL;
+    return at;
+}
+
+/* [channel, cell] to [cell, QUADS(channel)]. */
+static void channels_last(const float *from, int channels, size_t cells, float *to) {
+    const int stride = QUADS(channels);
+    for (size_t i = 0; i < cells; i++)
+        for (int ch = 0; ch < stride; ch++) to[i * stride + ch] = ch < channels ? from[ch * cells + i] : 0;
+}
+
+static void channels_first(const float *from, int channels, size_t cells, float *to) {
+    for (int ch = 0; ch < channels; ch++)
+        for (size_t i = 0; i < cells; i++) to[ch * cells + i] = from[i * QUADS(channels) + ch];
+}
+
+static void pack_scene(const Call *c, const Layout *l, long scene, float *to) {
+    const Encoding *e = &c->encoding;
+    const size_t square = (size_t)e->plane_size * e->plane_size;
+    for (int plane = 0; c->planes && plane < 3; plane++)
+        channels_last(c->planes + (scene * 3 + plane) * e->plane_channels * square, e->plane_channels, square,
+                      to + l->planes + plane * square * QUADS(e->plane_channels));
+    const size_t cells = (size_t)e->volume_size * e->volume_size * e->volume_size;
+    if (c->volume) channels_last(c->volume + scene * e->volume_channels * cells, e->volume_channels, cells, to + l->volume);
+    for (int i = 0; i < c->layers; i++) {
+        const int in = c->sizes[i], out = c->sizes[i + 1];
+        const float *from = c->weights[i] + (size_t)scene * out * in;
+        for (int o = 0; o < out; o++)
+            for (int j = 0; j < WHOLE(in); j++) to[l->natural[i] + (size_t)o * WHOLE(in) + j] = j < in ? from[o * in + j] : 0;
+        for (int j = 0; j < in; j++)
+            for (int o = 0; o < WHOLE(out); o++) to[l->turned[i] + (size_t)j * WHOLE(out) + o] = o < out ? from[o * in + j] : 0;
+    }
+}
+
+/* The sum of a scene's `parts` gradients, each [layout->gradients], to the caller's dense arrays. */
+static void unpack_gradients(const Call *c, const Layout *l, long scene, float *parts, long count) {
+    for (long p = 1; p < count; p++)
+        for (size_t i = 0; i < l->gradients; i++) parts[i] += parts[p * l->gradients + i];
+    const Encoding *e = &c->encoding;
+    const size_t square = (size_t)e->plane_size * e->plane_size, cells = (size_t)e->volume_size * e->volume_size * e->volume_size;
+    for (int plane = 0; c->d_planes && plane < 3; plane++)
+        channels_first(parts + l->planes + plane * square * QUADS(e->plane_channels), e->plane_channels, square,
+                       c->d_planes + (scene * 3 + plane) * e->plane_channels * square);
+    if (c->d_volume) channels_first(parts + l->volume, e->volume_channels, cells, c->d_volume + scene * e->volume_channels * cells);
+    for (int i = 0; i < c->layers; i++) {
+        const int in = c->sizes[i], out = c->sizes[i + 1];
+        for (int o = 0; c->d_weights[i] && o < out; o++)
+            memcpy(c->d_weights[i] + ((size_t)scene * out + o) * in, parts + l->natural[i] + (size_t)o * WHOLE(in), in * sizeof(float));
+    }
+}
+
+/* The block's inputs [ROWS, WHOLE(sizes[0])]; rows beyond `rows` are 0. */
+static void write_inputs(const Call *c, const Layout *l, const float *scene, size_t first, int rows, float *to) {
+    const int features = c->sizes[0], stride = WHOLE(features);
+    memset(to, 0, (size_t)ROWS * stride * sizeof(float));
+    if (!c->positions) {
+        for (int r = 0; r < rows; r++) memcpy(to + (size_t)r * stride, c->inputs + (first + r) * features, features * sizeof(float));
+        return;
+    }
+    write_frequencies(rows, c->positions + 3 * first, c->encoding.octaves, to, stride);
+    write_grid_features(rows, c->positions + 3 * first, &c->encoding, scene + l->planes, scene + l->volume, to, stride);
+}
+
+/* `values[0]` are inputs; writes all hidden values, and the outputs as the last. */
+static void run_layers(const Call *c, const Layout *l, const float *scene, float *const *values) {
+    for (int i = 0; i < c->layers; i++) {
+        const int in = c->sizes[i], out = WHOLE(c->sizes[i + 1]);
+        const Left left = {values[i], WHOLE(in), 1};
+        if (i + 1 < c->layers) product(0, 1, ROWS, out, in, left, scene + l->turned[i], out, values[i + 1], out);
+        else product(0, 0, ROWS, out, in, left, scene + l->turned[i], out, values[i + 1], out);
+    }
+}
+
+/* Where the features of the grids begin among the inputs, and the volume's own, whose first four are added to the outputs. */
+INLINE int grids_begin(const Call *c) { return frequency_features(&c->encoding); }
+INLINE int volume_begins(const Call *c) {
+    return grids_begin(c) + (c->encoding.plane_size ? 3 * c->encoding.plane_channels : 0);
+}
+INLINE int coarse_outputs(const Call *c) { return c->positions && c->encoding.volume_size ? c->sizes[c->layers] : 0; }
+
+/* A block's inputs, hidden values and outputs. */
+static void place_values(const Call *c, const Layout *l, float *scratch, float **values) {
+    for (int i = 0; i <= c->layers; i++) values[i] = scratch + (size_t)i * ROWS * l->widest;
+}
+
+static void forward_part(const Call *c, const Layout *l, const float *params, long scene, long begin, long end, float *scratch) {
+    float *values[MOST_LAYERS + 1];
+    const int outputs = c->sizes[c->layers], coarse = coarse_outputs(c);
+    place_values(c, l, scratch, values);
+    for (long at = begin; at < end; at += ROWS) {
+        const int rows = end - at < ROWS ? end - at : ROWS;
+        const size_t first = (size_t)scene * c->points + at;
+        write_inputs(c, l, params, first, rows, values[0]);
+        run_layers(c, l, params, values);
+        for (int r = 0; r < rows; r++)
+            for (int o = 0; o < outputs; o++) {
+                float value = values[c->layers][(size_t)r * WHOLE(outputs) + o];
+                if (coarse) value += values[0][(size_t)r * WHOLE(c->sizes[0]) + volume_begins(c) + o];
+                c->outputs[(first + r) * outputs + o] = value;
+            }
+    }
+}
+
+/* From the gradient of layer i + 1's values to that of layer i's, from column `from` on. */
+static void pull_back(const Call *c, const Layout *l, const float *params, int i, int from, const float *above, float *below) {
+    const int in = WHOLE(c->sizes[i]), out = c->sizes[i + 1];
+    product(0, 0, ROWS, in - from, out, (Left){above, WHOLE(out), 1}, params + l->natural[i] + from, in, below + from, in);
+}
+
+static void backward_block(const Call *c, const Layout *l, const float *params, size_t first, int rows, float *const *values,
+                           float *above, float *below, float *gradients) {
+    const int outputs = c->sizes[c->layers];
+    write_inputs(c, l, params, first, rows, values[0]);
+    run_layers(c, l, params, values);
+    memset(above, 0, (size_t)ROWS * WHOLE(outputs) * sizeof(float));
+    for (int r = 0; r < rows; r++)
+        for (int o = 0; o < outputs; o++) above[r * WHOLE(outputs) + o] = c->d_outputs[(first + r) * outputs + o];
+    const int encoded = c->positions && (c->d_planes || c->d_volume);
+    for (int i = c->layers - 1; i >= 0; i--) {
+        const int in = WHOLE(c->sizes[i]), out = c->sizes[i + 1];
+        product(1, 0, out, in, rows, (Left){above, 1, WHOLE(out)}, values[i], in, gradients + l->natural[i], in);
+        if (i == 0 && !encoded && !c->d_inputs) return;
+        pull_back(c, l, params, i, i == 0 && encoded ? grids_begin(c) / LANES * LANES : 0, above, below);
+        for (int k = 0; i > 0 && k < ROWS * in; k += LANES) {
+            vec *at = (vec *)(below + k);
+            *at = where_positive(*(const vec *)(values[i] + k), *at);
+        }
+        float *swap = above;
+        above = below, below = swap;
+    }
+    const int stride = WHOLE(c->sizes[0]);
+    if (!c->positions) {
+        for (int r = 0; r < rows; r++)
+            memcpy(c->d_inputs + (first + r) * c->sizes[0], above + (size_t)r * stride, c->sizes[0] * sizeof(float));
+        return;
+    }
+    for (int r = 0; coarse_outputs(c) && r < rows; r++)
+        for (int o = 0; o < outputs; o++) above[(size_t)r * stride + volume_begins(c) + o] += c->d_outputs[(first + r) * outputs + o];
+    add_grid_gradients(rows, c->positions + 3 * first, &c->encoding, above + grids_begin(c), stride, gradients + l->planes,
+                       gradients + l->volume);
+}
+
+static void backward_part(const Call *c, const Layout *l, const float *params, long scene, long begin, long end, float *scratch,
+                          float *gradients) {
+    float *values[MOST_LAYERS + 1], *above = scratch + (size_t)(c->layers + 1) * ROWS * l->widest, *below = above + ROWS * l->widest;
+    place_values(c, l, scratch, values);
+    memset(gradients, 0, l->gradients * sizeof(float));
+    for (long at = begin; at < end; at += ROWS)
+        backward_block(c, l, params, (size_t)scene * c->points + at, end - at < ROWS ? end - at : ROWS, values, above, below, gradients);
+}
+
+/* Runs forward, or with d_outputs backward. Returns 0, or 1 if memory is short. */
+int network_run(const Call *c) {
+    const Layout l = layout(c);
+    const int backward = c->d_outputs != NULL;
+    const long rows = backward ? BACKWARD_ROWS : FORWARD_ROWS, parts = (c->points + rows - 1) / rows;
+    const size_t per_thread = (size_t)(c->layers + 3) * ROWS * l.widest;
+    float *params = reserve(c->scenes * l.all), *scratch = reserve(c->threads * per_thread);
+    float *gradients = backward ? reserve(c->scenes * parts * l.gradients) : NULL;
+    const int failed = !params || !scratch || (backward && !gradients);
+    if (!failed) {
+#pragma omp parallel num_threads(c->threads)
+        {
+#ifdef _OPENMP
+            extern int omp_get_thread_num(void);
+            float *own = scratch + omp_get_thread_num() * per_thread;
+#else
+            float *own = scratch;
+#endif
+#pragma omp for schedule(dynamic)
+            for (long scene = 0; scene < c->scenes; scene++) pack_scene(c, &l, scene, params + scene * l.all);
+#pragma omp for schedule(dynamic)
+            for (long item = 0; item < c->scenes * parts; item++) {
+                const long scene = item / parts, begin = item % parts * rows;
+                const long end = begin + rows < c->points ? begin + rows : c->points;
+                const float *own_params = params + scene * l.all;
+                if (backward) backward_part(c, &l, own_params, scene, begin, end, own, gradients + item * l.gradients);
+                else forward_part(c, &l, own_params, scene, begin, end, own);
+            }
+            if (backward) {
+#pragma omp for schedule(dynamic)
+                for (long scene = 0; scene < c->scenes; scene++)
+                    unpack_gradients(c, &l, scene, gradients + scene * parts * l.gradients, parts);
+            }
+        }
+    }
+    free(params), free(scratch), free(gradients);
+    return failed;
+}
