@@ -15,6 +15,7 @@ from scenes.source import SourceConfig
 from ..config import apply_overrides, dump_yaml, load_yaml, to_dict
 from ..export import Row, comparison_sheet, save_image
 from ..files import write_atomically
+from ..memory import keep_freed_memory
 from ..training import (
     Experiment,
     StepReport,
@@ -39,6 +40,7 @@ EXAMPLE = """  python tools/fit_scenes.py configs/quickstart.yaml --out runs/try
 
 
 def main(arguments: Sequence[str]) -> int:
+    keep_freed_memory()
     parser = Parser(
         "Train on many scenes; RUN then holds checkpoints, metrics.json and report.html. Any key of the configuration can be "
         "set by --section.key VALUE, for instance --train.minutes 30 --source.root DIR.",
