@@ -4,15 +4,25 @@ import sys
 import pytest
 
 COUNT = """
-import resource, sys, torch
+import ctypes, resource, sys
 from hypernerf.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
+library = ctypes.CDLL(None)
+library.malloc.restype = ctypes.c_void_p
+size = 24 << 20
+
 def step():
-    return [torch.zeros(4, 1 << 20) for _ in range(4)]  # of 16 MB each, given back together
-step()
+    blocks = [library.malloc(size) for _ in range(4)]
+    for block in blocks:
+        ctypes.memset(block, 1, size)
+    for block in blocks:
+        library.free(ctypes.c_void_p(block))
+
+for _ in range(3):
+    step()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(10):
+for _ in range(5):
     step()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
