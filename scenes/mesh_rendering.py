@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import torch
@@ -12,11 +14,14 @@ from jaxtyping import Float, Int
 from numpy import ndarray as Array
 
 from hypernerf.geometry import camera_rays
+from hypernerf.reading import inside, read_bytes
 from hypernerf.types import Cameras
 
+from .images import FORMATS, MAX_PIXELS
 from .shape import AMBIENT, LIGHT
 from .source import SceneError
 
+MAX_BYTES = 1 << 30  # of a mesh file, or of one that it names
 Y_UP_TO_Z_UP = np.array([[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]], dtype=np.float64)
 
 
@@ -40,19 +45,37 @@ class DrawableMesh:
     surfaces: tuple[_Surface, ...]
 
 
+class _OwnFolder(trimesh.resolvers.Resolver):
+    """Gives trimesh the materials, buffers and textures that a mesh file names, if they lie in the file's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def get(self, name: str) -> bytes:
+        return read_bytes(inside(self.folder, unquote(name.strip()), error=SceneError), MAX_BYTES, SceneError)
+
+    def keys(self) -> list[str]:
+        return [str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file()]
+
+    def namespaced(self, namespace: str) -> _OwnFolder:
+        return _OwnFolder(inside(self.folder, namespace, error=SceneError))
+
+    def write(self, name: str, data: object) -> None:
+        raise SceneError(f"{self.folder / name}: reading a mesh writes nothing")
+
+
 def load_mesh(path: Path, up: str = "y") -> DrawableMesh:
     """Reads .glb, .gltf, .obj or .ply, node transforms applied. Raises `SceneError` when there is nothing to draw."""
+    data = read_bytes(path, MAX_BYTES, SceneError)
     try:
-        scene = trimesh.load_scene(path)
+        scene = trimesh.load_scene(io.BytesIO(data), file_type=path.suffix[1:].lower(), resolver=_OwnFolder(path.parent))
         parts = [part for part in scene.dump() if isinstance(part, trimesh.Trimesh) and len(part.faces)]
+        offsets = np.cumsum([0, *(len(part.faces) for part in parts)])[:-1]
+        surfaces = [_surface(part, int(first)) for part, first in zip(parts, offsets, strict=True)]
     except Exception as error:  # trimesh's readers raise whatever the file makes them stumble over
         raise SceneError(f"{path}: cannot be read as a mesh ({type(error).__name__}: {error})") from None
     if not parts:
         raise SceneError(f"{path}: holds no triangles")
-    surfaces, first = [], 0
-    for part in parts:
-        surfaces.append(_surface(part, first))
-        first += len(part.faces)
     vertices = np.concatenate([np.asarray(part.vertices) for part in parts])
     offsets = np.cumsum([0, *(len(part.vertices) for part in parts)])[:-1]
     faces = np.concatenate([np.asarray(part.faces) + offset for part, offset in zip(parts, offsets, strict=True)])
@@ -82,6 +105,8 @@ def _surface(part: trimesh.Trimesh, first_face: int) -> _Surface:
     color = white if factor is None else np.asarray(factor, dtype=np.float32)[:3] / (255 if np.asarray(factor).max() > 1 else 1)
     if image is None or uv is None:
         return _Surface(first_face, faces, None, None, None, color.astype(np.float32))
+    if image.width * image.height > MAX_PIXELS or image.format not in (*FORMATS, None):
+        raise SceneError(f"a texture of {image.width}x{image.height} pixels, format {image.format}")
     texture = np.asarray(image.convert("RGB"), dtype=np.float32) / 255
     return _Surface(first_face, faces, np.asarray(uv, dtype=np.float32), texture, None, color.astype(np.float32))
 

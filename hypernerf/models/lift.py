@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..geometry import cell_points, project
-from ..types import ContextViews, InputError
+from ..types import ContextViews, InputError, require_within
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,9 @@ class LiftConfig:
     mirror: Literal["none", "x", "y", "z"] = "none"  # axis across which objects tend to be symmetric: both sides tell of both
 
     def __post_init__(self) -> None:
-        if self.resolution < 0 or self.channels < 1 or self.detail < 1:
-            raise InputError("encoder.lift.resolution must be >= 0, encoder.lift.channels and encoder.lift.detail >= 1")
+        require_within("encoder.lift", self, {"resolution": (0, 128), "channels": (1, 1024), "detail": (1, 8)})
+        if self.resolution * self.detail > 256:
+            raise InputError("encoder.lift.resolution times encoder.lift.detail must be at most 256")
 
 
 @dataclass(frozen=True)
