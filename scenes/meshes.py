@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from hypernerf.reading import inside
-from hypernerf.types import InputError, SceneViews
+from hypernerf.types import InputError, SceneViews, require_within
 
 from .cache import cached_pixels, save_pixels
 from .folders import divide, require_root
@@ -43,8 +43,7 @@ class MeshesConfig(SourceConfig):
         super().__post_init__()
         if self.mesh_up not in ("y", "z"):
             raise InputError(f"source.mesh_up must be y or z, not {self.mesh_up!r}")
-        if min(self.views, self.size, self.supersample) < 1:
-            raise InputError("source.views, source.size and source.supersample must be at least 1")
+        require_within("source", self, {"views": (1, 10_000), "size": (1, 4096), "supersample": (1, 16)})
         if not (self.val_share >= 0 and self.test_share >= 0 and self.val_share + self.test_share < 1):
             raise InputError("source.val_share and source.test_share must not be negative and leave room for training scenes")
 

@@ -1,5 +1,6 @@
 """Scenes that lie: each is refused by an error that names the file, before it fills memory or is read outside of its folder."""
 
+import base64
 import io
 import json
 import math
@@ -223,6 +224,18 @@ def test_meshes_that_claim_what_they_have_not_are_named(tmp_path):
         load_mesh(path)
     _gltf(path, nodes=[{"mesh": 0, "children": [0]}])
     refused(path, ".", lambda: load_mesh(path))
+    corners = np.float32([[0, 0, 0], [1, 0, 0], [0, 1, 0]]).tobytes()
+    for last in (2, 3, 65535):
+        data = base64.b64encode(corners + np.uint16([0, 1, last]).tobytes()).decode()
+        _gltf(path, buffers=[{"byteLength": 42, "uri": f"data:application/octet-stream;base64,{data}"}], bufferViews=[
+            {"buffer": 0, "byteLength": 36}, {"buffer": 0, "byteOffset": 36, "byteLength": 6}], accessors=[
+            {"bufferView": 0, "componentType": 5126, "type": "VEC3", "count": 3},
+            {"bufferView": 1, "componentType": 5123, "type": "SCALAR", "count": 3}],
+            meshes=[{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1}]}])  # fmt: skip
+        if last == 2:
+            assert len(load_mesh(path).mesh.faces) == 1
+        else:
+            refused(path, "corners that are not there", lambda: load_mesh(path))
     path.write_text("[" * 10**5)
     refused(path, "nested", lambda: load_mesh(path))
     path = tmp_path / "a.ply"
