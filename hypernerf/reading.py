@@ -107,6 +107,8 @@ def parse_yaml(text: str) -> Any:
 class _PlainLoader(yaml.SafeLoader):
     """YAML without aliases, by which a few lines become a million values or contain themselves, and without tags."""
 
+    depth = 0
+
     def compose_node(self, parent, index):
         event = self.peek_event()
         line = event.start_mark.line + 1
@@ -114,7 +116,12 @@ class _PlainLoader(yaml.SafeLoader):
             raise yaml.YAMLError(f"line {line}: aliases are not read, write the value out")
         if getattr(event, "tag", None) is not None:
             raise yaml.YAMLError(f"line {line}: tags are not read: {shown(event.tag)}")
-        return super().compose_node(parent, index)
+        if self.depth > MAX_DEPTH:  # now, since time grows with the square of the depth
+            raise yaml.YAMLError(f"line {line}: nested too deeply")
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 def _bounded(value: Any) -> Any:
