@@ -7,11 +7,12 @@ from pathlib import Path
 
 import torch
 
+from hypernerf.reading import inside
 from hypernerf.types import Cameras, InputError, SceneViews
 
 from .camera_path import frame_intrinsics, frame_poses, read_transforms
 from .folders import divide, require_root, scene_folders
-from .images import read_image
+from .images import read_images
 from .source import SceneError, SourceConfig, Split, register_source
 
 FILES = ("transforms.json", "transforms_train.json", "transforms_val.json", "transforms_test.json")
@@ -57,48 +58,44 @@ class BlenderSource:
         return self._splits[split]
 
     def load(self, scene_id: str) -> SceneViews:
-        return load_blender_scene(self.root / scene_id, self.config.background, scene_id)
+        folder = inside(self.root, scene_id, follow_links=self.config.follow_links, error=SceneError)
+        return load_blender_scene(folder, self.config.background, scene_id, self.config.follow_links)
 
 
-def load_blender_scene(folder: Path, background: tuple[float, float, float], scene_id: str | None = None) -> SceneViews:
+def load_blender_scene(
+    folder: Path, background: tuple[float, float, float], scene_id: str | None = None, follow_links: bool = False
+) -> SceneViews:
     """One scene: `transforms.json`, or the frames of all `transforms_{train,val,test}.json` in this order.
 
     Raises:
         SceneError: names the file and what is wrong with it.
     """
-    files = [folder / "transforms.json"] if (folder / "transforms.json").is_file() else [folder / name for name in FILES[1:]]
-    images, poses, intrinsics = [], [], []
-    masks: list[torch.Tensor | None] = []
-    for path in (path for path in files if path.is_file()):
-        values = read_transforms(path)
-        read = [read_image(_image_path(path, frame, number), background) for number, frame in enumerate(values["frames"])]
-        sizes = {tuple(image.shape[:2]) for image, _ in read}
-        if len(sizes) > 1:
-            raise SceneError(f"{path}: images of mixed sizes {sorted(sizes)}")
-        ((height, width),) = sizes
-        images += [image for image, _ in read]
-        masks += [mask for _, mask in read]
-        poses.append(frame_poses(path, values))
-        intrinsics.append(frame_intrinsics(path, values, height, width))
-    if len({image.shape for image in images}) > 1:
-        raise SceneError(f"{folder}: images of mixed sizes in its transforms files")
-    height, width = images[0].shape[:2]
-    cameras = Cameras(torch.cat(poses), torch.cat(intrinsics), height, width)
-    known = [mask for mask in masks if mask is not None]
-    alpha = torch.stack(known) if len(known) == len(masks) else None
-    return SceneViews(scene_id or folder.name, cameras, torch.stack(images), torch.tensor(background), alpha)
+    names = ["transforms.json"] if (folder / "transforms.json").is_file() else [n for n in FILES[1:] if (folder / n).is_file()]
+    files = [inside(folder, name, follow_links=follow_links, error=SceneError) for name in names]
+    contents = [(path, read_transforms(path)) for path in files]
+    paths = [
+        _image_path(folder, path, frame, number, follow_links)
+        for path, values in contents
+        for number, frame in enumerate(values["frames"])
+    ]
+    if not paths:
+        raise SceneError(f"{folder}: no transforms.json there")
+    images, masks = read_images(paths, background)
+    height, width = images.shape[1:3]
+    poses = torch.cat([frame_poses(path, values) for path, values in contents])
+    intrinsics = torch.cat([frame_intrinsics(path, values, height, width) for path, values in contents])
+    cameras = Cameras(poses, intrinsics, height, width)
+    return SceneViews(scene_id or folder.name, cameras, images, torch.tensor(background), masks)
 
 
-def _image_path(transforms: Path, frame: dict, number: int) -> Path:
+def _image_path(folder: Path, transforms: Path, frame: dict, number: int, follow_links: bool) -> Path:
     """A frame's image; NeRF-synthetic files leave out `.png`. Paths must stay in the scene's folder."""
     name = frame.get("file_path")
     if not isinstance(name, str) or not name:
         raise SceneError(f"{transforms}: frame {number} has no file_path")
-    folder = transforms.parent.resolve()
+    where = f"{transforms}: the file_path of frame {number}"
     for candidate in (name, f"{name}.png"):
-        path = (folder / candidate).resolve()
-        if not path.is_relative_to(folder):
-            raise SceneError(f"{transforms}: the file_path of frame {number} leaves the folder: {name!r}")
+        path = inside(folder, candidate, follow_links=follow_links, named_by=where, error=SceneError)
         if path.is_file():
             return path
     raise SceneError(f"{folder / name}: no such image, named by frame {number} of {transforms.name}")

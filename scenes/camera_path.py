@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -12,21 +11,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hypernerf.geometry import from_opengl, is_rigid
+from hypernerf.reading import read_json
 from hypernerf.types import Cameras, InputError
 
-from .source import SceneError
+from .source import SceneError, check_cameras
 
 MAX_SIDE = 16384
+FILE_LIMIT = 1 << 25  # bytes of a transforms.json: a hundred thousand frames
 
 
 def read_transforms(path: Path) -> dict[str, Any]:
     """The file's contents. Raises `SceneError` unless it is JSON with a non-empty list of `frames`."""
-    try:
-        values = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise SceneError(f"{path}: no such file") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise SceneError(f"{path}: cannot be read as JSON ({error})") from None
+    values = read_json(path, FILE_LIMIT, SceneError)
     frames = values.get("frames") if isinstance(values, dict) else None
     if not isinstance(frames, list) or not frames or not all(isinstance(frame, dict) for frame in frames):
         raise SceneError(f"{path}: has no list of frames")
@@ -37,16 +33,20 @@ def frame_poses(path: Path, values: dict[str, Any]) -> Float[Tensor, "frame 4 4"
     """All frames' poses, in OpenCV axes. Raises `SceneError` for one that is missing or not rigid."""
     poses = []
     for number, frame in enumerate(values["frames"]):
-        try:
-            matrix = torch.tensor(frame["transform_matrix"], dtype=torch.float32)
-        except (KeyError, TypeError, ValueError):
-            raise SceneError(f"{path}: frame {number} has no transform_matrix of numbers") from None
-        if matrix.shape == (3, 4):
-            matrix = torch.cat([matrix, torch.tensor([[0.0, 0.0, 0.0, 1.0]])])
-        if matrix.shape != (4, 4) or not bool(is_rigid(matrix)):
-            raise SceneError(f"{path}: the transform_matrix of frame {number} is no pose (4x4, rotation + translation)")
+        matrix = _matrix(frame.get("transform_matrix"))
+        if matrix is None or not bool(is_rigid(matrix)):
+            raise SceneError(f"{path}: the transform_matrix of frame {number} is no pose (4x4 numbers, rotation + translation)")
         poses.append(matrix)
     return from_opengl(torch.stack(poses))
+
+
+def _matrix(rows: Any) -> Float[Tensor, "4 4"] | None:
+    """Three or four lists of four numbers, with the last row if it is left out; None for anything else."""
+    if not isinstance(rows, list) or len(rows) not in (3, 4):
+        return None
+    if not all(isinstance(row, list) and len(row) == 4 and all(type(x) in (int, float) for x in row) for row in rows):
+        return None
+    return torch.tensor([[float(x) for x in row] for row in (*rows[:3], *(rows[3:] or [[0, 0, 0, 1]]))], dtype=torch.float32)
 
 
 def frame_intrinsics(path: Path, values: dict[str, Any], height: int, width: int) -> Float[Tensor, "frame 4"]:
@@ -68,22 +68,25 @@ def frame_intrinsics(path: Path, values: dict[str, Any], height: int, width: int
             cy = float(own["cy"]) * scale_y if "cy" in own else height / 2
         except KeyError:
             raise SceneError(f"{path}: frame {number} has neither fl_x nor camera_angle_x") from None
-        except (TypeError, ValueError, ZeroDivisionError) as error:
+        except (TypeError, ValueError, ArithmeticError) as error:
             raise SceneError(f"{path}: frame {number} has intrinsics that are no numbers ({error})") from None
-        if not all(map(math.isfinite, (fx, fy, cx, cy))) or min(fx, fy) <= 0:
-            raise SceneError(f"{path}: frame {number}: focal lengths must be positive and finite")
         rows.append([fx, fy, cx, cy])
-    return torch.tensor(rows, dtype=torch.float32)
+    result = torch.tensor(rows, dtype=torch.float32)
+    usable = torch.isfinite(result).all(1) & (result[:, :2] > 0).all(1)
+    if not bool(usable.all()):
+        raise SceneError(f"{path}: frame {int((~usable).nonzero()[0])}: focal lengths must be positive and finite")
+    return result
 
 
 def read_camera_path(path: Path) -> Cameras:
     """The cameras of a transforms.json alone, without images; `w` and `h` say their size. Raises `InputError`."""
     values = read_transforms(path)
-    sizes = {(frame.get("h", values.get("h")), frame.get("w", values.get("w"))) for frame in values["frames"]}
-    if len(sizes) > 1:
+    sizes = [[frame.get(side, values.get(side)) for side in ("h", "w")] for frame in values["frames"]]
+    if any(size != sizes[0] for size in sizes):
         raise InputError(f"{path}: frames of mixed sizes: use one w and h")
-    ((height, width),) = sizes
-    if not all(isinstance(side, (int, float)) and 1 <= side <= MAX_SIDE for side in (height, width)):
+    if not all(type(side) in (int, float) and 1 <= side <= MAX_SIDE for side in sizes[0]):
         raise InputError(f"{path}: needs w and h, the images' size in pixels (1 to {MAX_SIDE})")
-    height, width = int(height), int(width)
-    return Cameras(frame_poses(path, values), frame_intrinsics(path, values, height, width), height, width)
+    height, width = map(int, sizes[0])
+    cameras = Cameras(frame_poses(path, values), frame_intrinsics(path, values, height, width), height, width)
+    check_cameras(str(path), cameras)
+    return cameras

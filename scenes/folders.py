@@ -9,13 +9,21 @@ import numpy as np
 
 from hypernerf.types import InputError
 
-from .source import Split
+from .source import SceneError, Split
 
 
 def require_root(root: str | None, name: str) -> str:
     if root is None:
         raise InputError(f"source {name!r} reads files: set source.root to their folder")
     return root
+
+
+def listed(folder: Path) -> list[Path]:
+    """What is in a scene's folder, sorted by name. Raises `SceneError` when it cannot be read."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise SceneError(f"{folder}: cannot be read as a folder ({error.strerror})") from None
 
 
 def scene_folders(root: Path, is_scene: Callable[[Path], bool]) -> list[Path]:

@@ -9,9 +9,11 @@ from typing import Literal, Protocol
 import torch
 
 from hypernerf.geometry import is_rigid
-from hypernerf.types import InputError, SceneViews
+from hypernerf.types import Cameras, InputError, SceneViews
 
 Split = Literal["train", "val", "test"]
+MAX_DISTANCE = 1e8  # of a camera from the origin: beyond, float32 cannot tell neighbors apart, and squares overflow
+MAX_ASPECT = 1e4  # of focal lengths and centers in image sizes, either way: from fields of view of 0.01 degrees to 179.99
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
@@ -33,6 +35,7 @@ class SourceConfig:
     up: tuple[float, float, float] | None = None  # for turntables; None: what is up in the training images
     min_views: int = 4  # scenes with fewer views are refused
     max_bad_scenes: int = 10  # more unusable scenes than this in a split stop the run
+    follow_links: bool = False  # links in a scene's folder may lead out of it; set it if you made them
 
     def __post_init__(self) -> None:
         if (self.near is None) != (self.far is None):
@@ -41,6 +44,8 @@ class SourceConfig:
             raise InputError(f"source.near must be >= 0 and below source.far, not {self.near} and {self.far}")
         if self.radius is not None and not self.radius > 0:
             raise InputError(f"source.radius must be positive, not {self.radius}")
+        if not all(0 <= value <= 1 for value in self.background):
+            raise InputError(f"source.background must lie in 0..1, not {self.background}")
 
 
 class SceneSource(Protocol):
@@ -103,14 +108,23 @@ def check_scene(views: SceneViews, min_views: int = 1) -> SceneViews:
     for what, tensor in (("image", images), ("mask", views.masks)):
         if tensor is not None and not bool(((tensor >= 0) & (tensor <= 1)).all()):
             raise SceneError(f"{name}: {what} values outside [0, 1] or not finite")
-    rigid = is_rigid(cameras.camera_to_world)
+    check_cameras(name, cameras)
+    if bool(((images - views.background).abs().amax(-1) < 2 / 255).all()):
+        raise SceneError(f"{name}: every view shows nothing but the background")
+    return views
+
+
+def check_cameras(name: str, cameras: Cameras) -> None:
+    """Raises `SceneError` unless all cameras [view] could have taken an image of this world: see `check_scene`."""
+    rigid = is_rigid(cameras.camera_to_world) & (cameras.positions.abs() <= MAX_DISTANCE).all(-1)
     if not bool(rigid.all()):
         raise SceneError(
             f"{name}: the pose of view {int((~rigid).nonzero()[0])} is not finite and rigid (rotation + translation)"
         )
-    focal = cameras.intrinsics[..., :2]
+    focal, center = cameras.intrinsics[..., :2], cameras.intrinsics[..., 2:]
+    size = torch.tensor([cameras.width, cameras.height])
     if not bool(torch.isfinite(cameras.intrinsics).all()) or not bool((focal > 0).all()):
         raise SceneError(f"{name}: intrinsics must be finite with positive focal lengths")
-    if bool(((images - views.background).abs().amax(-1) < 2 / 255).all()):
-        raise SceneError(f"{name}: every view shows nothing but the background")
-    return views
+    focal, center = focal / size, (center / size).abs()
+    if not bool(((focal >= 1 / MAX_ASPECT) & (focal <= MAX_ASPECT) & (center <= MAX_ASPECT)).all()):
+        raise SceneError(f"{name}: intrinsics are no camera's: a focal length or center is {MAX_ASPECT:g} times the image's size")

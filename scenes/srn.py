@@ -9,16 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hypernerf.reading import inside, read_text
 from hypernerf.types import Cameras, InputError, SceneViews
 
-from .folders import divide, require_root, scene_folders
-from .images import read_image
+from .folders import divide, listed, require_root, scene_folders
+from .images import read_images
 from .source import SceneError, SourceConfig, Split, register_source
+
+TEXT_LIMIT = 1 << 16  # bytes of a pose or of intrinsics
 
 
 @dataclass(frozen=True)
@@ -59,36 +61,37 @@ class SrnSource:
         return [f"{split}/{name}" for name in self._splits[split]]
 
     def load(self, scene_id: str) -> SceneViews:
-        return load_srn_scene(self._folders[scene_id], self.config.background, self.config.integer_centers, scene_id)
+        config, folder = self.config, self._folders[scene_id]
+        inside(folder.parent, folder.name, follow_links=config.follow_links, error=SceneError)
+        return load_srn_scene(folder, config.background, config.integer_centers, scene_id, config.follow_links)
 
 
 def load_srn_scene(
-    folder: Path, background: tuple[float, float, float], integer_centers: bool = False, scene_id: str | None = None
-) -> SceneViews:
+    folder: Path, background: tuple[float, float, float], integer_centers: bool = False, scene_id: str | None = None,
+    follow_links: bool = False,
+) -> SceneViews:  # fmt: skip
     """One scene folder. Raises `SceneError` that names the file."""
-    images = sorted(path for path in (folder / "rgb").iterdir() if path.suffix.lower() in (".png", ".jpg", ".jpeg"))
-    if not images:
+
+    def own(name: str) -> Path:
+        return inside(folder, name, follow_links=follow_links, error=SceneError)
+
+    names = [path.name for path in listed(own("rgb")) if path.suffix.lower() in (".png", ".jpg", ".jpeg")]
+    if not names:
         raise SceneError(f"{folder / 'rgb'}: no images")
-    pixels, masks = zip(*(read_image(path, background) for path in images), strict=True)
-    shapes = {tuple(image.shape[:2]) for image in pixels}
-    if len(shapes) > 1:
-        raise SceneError(f"{folder / 'rgb'}: images of mixed sizes {sorted(shapes)}")
-    ((height, width),) = shapes
-    poses = torch.stack([_read_pose(folder / "pose" / f"{path.stem}.txt") for path in images])
-    intrinsics = read_intrinsics(folder / "intrinsics.txt", height, width, integer_centers)
-    cameras = Cameras(poses, intrinsics.expand(len(images), 4), height, width)
-    alpha = None if any(mask is None for mask in masks) else torch.stack(masks)
-    return SceneViews(scene_id or folder.name, cameras, torch.stack(pixels), torch.tensor(background), alpha)
+    images, masks = read_images([own(f"rgb/{name}") for name in names], background)
+    height, width = images.shape[1:3]
+    poses = torch.stack([_read_pose(own(f"pose/{Path(name).stem}.txt")) for name in names])
+    intrinsics = read_intrinsics(own("intrinsics.txt"), height, width, integer_centers)
+    cameras = Cameras(poses, intrinsics.expand(len(names), 4), height, width)
+    return SceneViews(scene_id or folder.name, cameras, images, torch.tensor(background), masks)
 
 
 def _numbers(path: Path) -> list[list[float]]:
     """The numbers of a text file, line by line; lines that are blank are left out."""
+    lines = read_text(path, TEXT_LIMIT, SceneError).splitlines()
     try:
-        lines = path.read_text().splitlines()
         return [[float(word) for word in line.split()] for line in lines if line.strip()]
-    except FileNotFoundError:
-        raise SceneError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise SceneError(f"{path}: cannot be read as numbers ({error})") from None
 
 
@@ -106,8 +109,9 @@ def read_intrinsics(path: Path, height: int, width: int, integer_centers: bool =
         raise SceneError(f"{path}: expected lines `f cx cy 0`, barycenter, scale, `H W`")
     focal, cx, cy = rows[0][:3]
     stated_height, stated_width = rows[-1][:2]
-    if not (focal > 0 and stated_height > 0 and stated_width > 0) or not np.isfinite(rows[0][:3]).all():
-        raise SceneError(f"{path}: focal length and size must be positive and finite")
     offset = 0.5 if integer_centers else 0.0
-    x, y = width / stated_width, height / stated_height
-    return torch.tensor([focal * x, focal * y, (cx + offset) * x, (cy + offset) * y], dtype=torch.float32)
+    x, y = (width / stated_width, height / stated_height) if stated_width > 0 and stated_height > 0 else (0.0, 0.0)
+    intrinsics = torch.tensor([focal * x, focal * y, (cx + offset) * x, (cy + offset) * y], dtype=torch.float32)
+    if not bool(torch.isfinite(intrinsics).all()) or not bool((intrinsics[:2] > 0).all()):
+        raise SceneError(f"{path}: focal length and size must be positive and finite")
+    return intrinsics

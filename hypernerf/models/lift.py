@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..geometry import cell_points, project
-from ..types import ContextViews, InputError
+from ..types import ContextViews, InputError, require_within
 from .seen import COLORS, ball_cells, block_reader, look, sample_images
 
 
@@ -25,8 +25,9 @@ class LiftConfig:
     mirror: Literal["none", "x", "y", "z"] = "none"  # axis across which objects tend to be symmetric: both sides tell of both
 
     def __post_init__(self) -> None:
-        if self.resolution < 0 or self.channels < 1 or self.detail < 1:
-            raise InputError("encoder.lift.resolution must be >= 0, encoder.lift.channels and encoder.lift.detail >= 1")
+        require_within("encoder.lift", self, {"resolution": (0, 128), "channels": (1, 1024), "detail": (1, 8)})
+        if self.resolution * self.detail > 256:
+            raise InputError("encoder.lift.resolution times encoder.lift.detail must be at most 256")
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class LiftedShape:
 
     features: int
     mixed: int
+    colors: int
+    places: int
     size: int
     fine: int
     mirror: int | None  # dimension of a volume, counted from the end, along which objects tend to be symmetric
@@ -79,7 +82,7 @@ class Lift(nn.Module):
     def shape(self) -> LiftedShape:
         config = self.config
         fine, features = config.resolution * config.detail, config.channels + self.sides * COLORS
-        return LiftedShape(features, config.channels, config.resolution, fine, self.mirror_axis)
+        return LiftedShape(features, config.channels, COLORS, len(self.fine_points), config.resolution, fine, self.mirror_axis)
 
     def forward(self, context: ContextViews, stages: Sequence[Float[Tensor, "image channel rows columns"]]) -> Lifted:
         """`stages` as `ImageEncoder.stages` gives them for the context's images."""

@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from ..files import write_atomically
+from ..tensor_files import read_state, read_tensors
 from ..types import InputError
 
 
@@ -50,9 +51,9 @@ def load_checkpoint(run: Path) -> tuple[int, dict[str, torch.Tensor]]:
         raise InputError(f"{run}: no checkpoint there: give the --out folder of a tools/fit_scenes.py run")
     path = run / "checkpoints" / f"step_{steps[-1]:08d}.safetensors"
     try:
-        return steps[-1], {name: value.float() for name, value in load_file(path).items()}
-    except Exception as error:  # safetensors raises its own, unexported types
-        raise InputError(f"{path}: cannot be read ({error}): remove it to fall back to the one before") from None
+        return steps[-1], read_tensors(path)[0]
+    except InputError as error:
+        raise InputError(f"{error}; remove it to fall back to the one before") from None
 
 
 def generator_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -65,8 +66,6 @@ def load_state(run: Path, step: int) -> dict:
     """The training state beside a checkpoint; only tensors and plain values are ever unpickled."""
     path = run / "checkpoints" / f"state_{step:08d}.pt"
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types for a damaged file
-        raise InputError(
-            f"{path}: cannot be read ({type(error).__name__}): remove this step's two files to resume earlier"
-        ) from None
+        return read_state(path)
+    except InputError as error:
+        raise InputError(f"{error}: remove this step's two files to resume earlier") from None
