@@ -24,6 +24,14 @@ def _cache(tmp_path_factory):
     os.environ["HYPERNERF_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture
+def _one_thread():
+    """For tiny models: threads wait for each other longer than they work."""
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(2)
+
+
 @pytest.fixture(scope="session")
 def stored():
     source = ProceduralSource(ProceduralConfig(size=16, views=6, train_scenes=4))
