@@ -176,6 +176,7 @@ class SceneBatch:
     target_masks: Float[Tensor, "scene ray"] | None
     hull_points: Float[Tensor, "scene point 3"] | None = None  # in the unit sphere
     hull_inside: Float[Tensor, "scene point"] | None = None  # 1 in the visual hull of all the scene's views, 0 outside
+    scene_ids: tuple[str, ...] = ()  # for messages
 
     def to(self, device: torch.device | str) -> SceneBatch:
         """The whole batch on a device."""
@@ -183,4 +184,4 @@ class SceneBatch:
 
 
 def _moved(value, device: torch.device | str):
-    return None if value is None else value.to(device)
+    return value if value is None or isinstance(value, tuple) else value.to(device)

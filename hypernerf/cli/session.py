@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.markup import escape
 from torch import Tensor
 
 from scenes.loading import load_split
@@ -20,7 +19,7 @@ from ..models.generator import no_larger_than
 from ..training import Experiment, StoredScene, normalized, store_scene
 from ..training.checkpoint import generator_tensors, load_checkpoint
 from ..types import Cameras, InputError, SceneTransform
-from .common import console, open_source, parse_config, sphere_of, tracked
+from .common import open_source, parse_config, sphere_of, tracked, warn
 from .pretrained import model_folder
 
 
@@ -68,7 +67,7 @@ def load_run(folder: Path | str, overrides: Sequence[str] = ()) -> Run:
     if not config.is_file():
         raise InputError(f"{folder}: not a run folder (no config.yaml): give the --out of a tools/fit_scenes.py run")
     source, experiment = parse_config(apply_overrides(load_yaml(config), overrides), str(config))
-    step, tensors = load_checkpoint(folder)
+    step, tensors = load_checkpoint(folder, warn)
     own = generator_tensors(tensors)
     try:
         with no_larger_than(sum(value.numel() for value in own.values())):
@@ -99,6 +98,6 @@ def _mean_code(generator: Generator, tensors: Mapping[str, Tensor]) -> SceneCode
 def load_scenes(source: SourceConfig, split: Split, transform: SceneTransform | None) -> list[StoredScene]:
     """All usable scenes of a split, brought into the scene sphere if `transform` is given; unusable ones are named."""
     opened = open_source(source)
-    views = load_split(opened, source, split, on_problem=lambda text: console.print(f"[yellow]{escape(text)}[/]"))
+    views = load_split(opened, source, split, on_problem=warn)
     stored = [store_scene(v) for v in tracked(views, f"load {split} scenes", len(opened.scene_ids(split)))]
     return stored if transform is None else normalized(stored, transform)

@@ -90,7 +90,10 @@ def test_from_images_to_file_to_views_to_mesh(run, tmp_path):
 def test_resume_goes_on_or_starts_and_a_run_is_never_overwritten(run, tmp_path):
     code, _, error = run_tool("fit_scenes", run.parent / "tiny.yaml", "--out", run)
     assert code == 2 and "--resume" in error
-    code, output, _ = run_tool("fit_scenes", run.parent / "tiny.yaml", "--out", run, "--resume", "--train.steps", "70")
+    more = [run.parent / "tiny.yaml", "--out", run, "--resume", "--train.steps", "70"]
+    code, _, error = run_tool("fit_scenes", *more)
+    assert code == 2 and "train.steps 60 -> 70" in error
+    code, output, _ = run_tool("fit_scenes", *more, "--allow-change", "train.steps")
     assert code == 0 and "resumed at step 60" in output
     assert json.loads((run / "metrics.json").read_text())["step"] == 70
 
