@@ -1,0 +1,156 @@
+"""From the frames that a format lists to the views of a scene: read, undistorted, masked, brought to size, one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hypernerf.geometry import from_opengl
+from hypernerf.types import Cameras, InputError, SceneViews
+
+from .distortion import Lens, undistorted
+from .images import image_size, read_image, read_mask
+from .source import Reading, SceneError
+
+MAX_SCENE_PIXELS = 1 << 29  # 8 GB as float32 with masks; NeRF-synthetic scenes have half of it
+ASPECT = 0.02  # images whose shape differs by more than this share from the one their intrinsics are for are other images
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image of a scene, not yet read."""
+
+    image: Path
+    pose: Float[Tensor, "4 4"]  # camera-to-world, OpenCV axes, float64
+    lens: Callable[[int, int], Lens]  # of the image, once its height and width are known
+    mask: Path | None = None  # an image that is black where `image` shows no object
+
+
+def camera_pose(stated: Float[Tensor, "*batch 4 4"], reading: Reading, *, opengl: bool) -> Float[Tensor, "*batch 4 4"]:
+    """A file's rigid camera-to-world matrix in OpenCV axes. `opengl` says what the format states; `reading` corrects it."""
+    pose = torch.linalg.inv(stated) if reading.invert_poses else stated
+    return from_opengl(pose) if opengl != reading.flip_axes else pose
+
+
+def stated_lens(lens: Lens, stated: tuple[float, float], height: int, width: int, where: str, integer_centers: bool) -> Lens:
+    """A lens that is stated for `stated` = (height, width) pixels, for an image of another size.
+
+    Raises:
+        SceneError: the image is of another shape, so that it cannot be the same one, only larger or smaller.
+    """
+    y, x = height / stated[0], width / stated[1]
+    if abs(x / y - 1) > ASPECT:
+        raise SceneError(
+            f"{where}: an image of {height}x{width} with intrinsics for {stated[0]:g}x{stated[1]:g}: was it turned or cropped?"
+        )
+    shift = 0.5 if integer_centers else 0.0
+    return lens.moved(shift, shift).scaled(x, y)
+
+
+def assemble(
+    scene_id: str, where: Path, frames: Sequence[Frame], background: tuple[float, float, float], reading: Reading
+) -> SceneViews:
+    """The scene. Only images of the final size are kept, so that photos of many megapixels may be many.
+
+    Raises:
+        SceneError: an image is unusable, sizes differ, or all together are absurdly large; `where` names the scene.
+    """
+    if not frames:
+        raise SceneError(f"{where}: lists no images")
+    _check_sizes(where, frames, reading)
+    images: list[Tensor] = []
+    masks: list[Tensor | None] = []
+    lenses: list[tuple[float, float, float, float]] = []
+    for frame in frames:
+        image, mask, lens = _read(frame, background, reading)
+        images.append(image)
+        masks.append(mask)
+        lenses.append(lens.values)
+    known = [mask for mask in masks if mask is not None]
+    height, width = images[0].shape[:2]
+    poses = torch.stack([frame.pose for frame in frames]).float()
+    cameras = Cameras(poses, torch.tensor(lenses, dtype=torch.float32), height, width)
+    alpha = torch.stack(known) if len(known) == len(masks) else None
+    return SceneViews(scene_id, cameras, torch.stack(images), torch.tensor(background), alpha)
+
+
+def _check_sizes(where: Path, frames: Sequence[Frame], reading: Reading) -> None:
+    """Looks at all sizes before a pixel is read. Raises `SceneError` as `assemble`."""
+    if reading.image_size is not None:
+        sizes = [(reading.image_size, reading.image_size)] * len(frames)
+    else:
+        sizes = [image_size(frame.image) for frame in frames]
+    for frame, size in zip(frames, sizes, strict=True):
+        if size != sizes[0]:
+            here, first = (f"{width}x{height}" for height, width in (size, sizes[0]))
+            raise SceneError(
+                f"{frame.image}: images of mixed sizes: {here} here, {first} in {frames[0].image.name}: set source.image_size"
+            )
+    total = sum(height * width for height, width in sizes)
+    if total > MAX_SCENE_PIXELS:
+        raise SceneError(f"{where}: {len(frames)} images of {total} pixels together are too many: set source.image_size")
+
+
+def _read(
+    frame: Frame, background: tuple[float, float, float], reading: Reading
+) -> tuple[Float[Tensor, "height width 3"], Float[Tensor, "height width"] | None, Lens]:
+    image, mask = read_image(frame.image, background)
+    height, width = image.shape[:2]
+    if frame.mask is not None:
+        shown = read_mask(frame.mask, height, width)
+        image = image * shown[..., None] + torch.tensor(background) * (1 - shown[..., None])
+        mask = shown if mask is None else mask * shown
+    lens = frame.lens(height, width)
+    if lens.distortion is not None:
+        try:
+            planes, lens = undistorted(_planes(image, mask), lens)
+        except InputError as error:
+            raise SceneError(f"{frame.image}: {error}") from None
+        image, mask = _image(planes)
+    if reading.image_size is not None:
+        image, mask = square_image(image, mask, background, reading.square, reading.image_size)
+        side = min(height, width) if reading.square == "crop" else max(height, width)
+        scale = reading.image_size / side
+        lens = lens.moved((side - width) // 2, (side - height) // 2).scaled(scale, scale)
+    return image, mask, lens
+
+
+def square_image(
+    image: Float[Tensor, "height width 3"],
+    mask: Float[Tensor, "height width"] | None,
+    background: tuple[float, float, float],
+    how: str,
+    size: int,
+) -> tuple[Float[Tensor, "size size 3"], Float[Tensor, "size size"] | None]:
+    """The square in the middle (`crop`), or the least one around (`pad`, filled with background); then scaled, antialiased."""
+    planes = _planes(image, mask)
+    height, width = planes.shape[1:]
+    side = min(height, width) if how == "crop" else max(height, width)
+    down, right = (side - height) // 2, (side - width) // 2  # rows and columns added before the first; negative: cropped
+    if how == "crop":
+        planes = planes[:, -down : side - down, -right : side - right]
+    else:
+        filled = torch.tensor([*background, 0.0])[: len(planes), None, None].repeat(1, side, side)
+        filled[:, down : down + height, right : right + width] = planes
+        planes = filled
+    if side != size:
+        planes = torch.nn.functional.interpolate(planes[None], (size, size), mode="bilinear", antialias=True)[0].clamp(0, 1)
+    return _image(planes)
+
+
+def _planes(
+    image: Float[Tensor, "height width 3"], mask: Float[Tensor, "height width"] | None
+) -> Float[Tensor, "channel height width"]:
+    parts = [image] if mask is None else [image, mask[..., None]]
+    return torch.cat(parts, dim=-1).permute(2, 0, 1)
+
+
+def _image(
+    planes: Float[Tensor, "channel height width"],
+) -> tuple[Float[Tensor, "height width 3"], Float[Tensor, "height width"] | None]:
+    return planes[:3].permute(1, 2, 0).contiguous(), planes[3].contiguous() if len(planes) == 4 else None
