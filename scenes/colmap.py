@@ -10,13 +10,12 @@ import torch
 
 from hypernerf.types import SceneViews
 
-from .align import aligned
 from .colmap_model import ColmapCamera, ColmapImage, model_files, read_model
 from .distortion import Lens
 from .folders import own_file, require_root
 from .nerfstudio import TransformsConfig, share_out
 from .source import Reading, SceneError, Split, register_source
-from .views import Frame, assemble, camera_pose, stated_lens
+from .views import Frame, camera_pose, scene_of, stated_lens
 
 
 @dataclass(frozen=True)
@@ -50,19 +49,19 @@ def load_colmap_scene(
     folder: Path, background: tuple[float, float, float], reading: Reading | None = None, scene_id: str | None = None,
     *, images: str = "images",
 ) -> SceneViews:  # fmt: skip
-    """One scene: the images that COLMAP could place, by name. It is aligned unless `reading.align` says false.
-
-    Raises:
-        SceneError: names the file and what is wrong with it.
-    """
+    """One scene. It is aligned unless `reading.align` says false. Raises `SceneError` that names the file."""
     reading = reading or Reading()
+    frames = colmap_frames(folder, reading, images=images)
+    return scene_of(folder, frames, background, reading, scene_id, framed=False)
+
+
+def colmap_frames(folder: Path, reading: Reading, *, images: str = "images") -> list[Frame]:
+    """The images that COLMAP could place, by name. Raises `SceneError` that names the file."""
     files = model_files(folder)
     if files is None:
         raise SceneError(f"{folder}: no COLMAP model there: sparse/0 with cameras.bin and images.bin, or .txt")
     cameras, placed = read_model(*(own_file(folder, name, reading) for name in files))
-    frames = [_frame(folder, images, image, cameras[image.camera], reading) for image in placed]
-    views = assemble(scene_id or folder.resolve().name, folder, frames, background, reading)
-    return views if reading.align is False else aligned(views, reading)
+    return [_frame(folder, images, image, cameras[image.camera], reading) for image in placed]
 
 
 def _frame(folder: Path, images: str, image: ColmapImage, camera: ColmapCamera, reading: Reading) -> Frame:

@@ -9,14 +9,15 @@ from pathlib import Path
 from hypernerf.types import InputError, SceneViews
 
 from .camera_path import read_transforms
-from .colmap import is_colmap_scene, load_colmap_scene
+from .colmap import colmap_frames, is_colmap_scene, load_colmap_scene
 from .folders import scene_folders
 from .image_folder import is_image_folder, load_image_folder
-from .learnit import is_learnit_scene, load_learnit_scene
-from .nerfstudio import is_transforms_scene, load_transforms_scene
-from .nmr import is_nmr_scene, load_nmr_scene
+from .learnit import is_learnit_scene, learnit_frames, load_learnit_scene
+from .nerfstudio import is_transforms_scene, load_transforms_scene, transforms_frames
+from .nmr import is_nmr_scene, load_nmr_scene, nmr_frames
 from .source import Reading, SceneError
-from .srn import is_srn_scene, load_srn_scene
+from .srn import is_srn_scene, load_srn_scene, srn_frames
+from .views import Frame
 
 Loader = Callable[[Path, tuple[float, float, float], Reading | None, str | None], SceneViews]
 NEEDS = (
@@ -32,7 +33,7 @@ class Format:
     name: str
     is_scene: Callable[[Path], bool]
     load: Loader
-    opengl: bool = False  # the axes that its poses are stated in
+    frames: Callable[[Path, Reading], list[Frame]] | None = None  # its images, unread; None: they have no cameras
 
 
 def _is_blender(folder: Path) -> bool:
@@ -49,12 +50,12 @@ def _is_blender(folder: Path) -> bool:
 
 
 FORMATS = (  # the first that fits: the more telling ones come first
-    Format("learnit", is_learnit_scene, load_learnit_scene, opengl=True),
-    Format("blender", _is_blender, load_transforms_scene, opengl=True),
-    Format("nerfstudio", is_transforms_scene, load_transforms_scene, opengl=True),
-    Format("nmr", is_nmr_scene, load_nmr_scene),
-    Format("srn", is_srn_scene, load_srn_scene),
-    Format("colmap", is_colmap_scene, load_colmap_scene),
+    Format("learnit", is_learnit_scene, load_learnit_scene, learnit_frames),
+    Format("blender", _is_blender, load_transforms_scene, transforms_frames),
+    Format("nerfstudio", is_transforms_scene, load_transforms_scene, transforms_frames),
+    Format("nmr", is_nmr_scene, load_nmr_scene, nmr_frames),
+    Format("srn", is_srn_scene, load_srn_scene, srn_frames),
+    Format("colmap", is_colmap_scene, load_colmap_scene, colmap_frames),
     Format("images", is_image_folder, load_image_folder),
 )
 

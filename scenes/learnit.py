@@ -16,8 +16,9 @@ from hypernerf.types import InputError, SceneViews
 
 from .camera_path import FILE_LIMIT, read_transforms
 from .folders import own_file, require_root
-from .nerfstudio import load_transforms_scene
+from .nerfstudio import load_transforms_scene, transforms_frames
 from .source import SPLITS, Reading, SceneError, SourceConfig, Split, register_source
+from .views import Frame
 
 
 @dataclass(frozen=True)
@@ -90,3 +91,8 @@ def load_learnit_scene(
 ) -> SceneViews:
     """One object's folder. Raises `SceneError` that names the file."""
     return load_transforms_scene(folder, background, reading, scene_id, beside=True)
+
+
+def learnit_frames(folder: Path, reading: Reading) -> list[Frame]:
+    """The frames of `transforms.json`. Raises `SceneError` that names the file."""
+    return transforms_frames(folder, reading, beside=True)

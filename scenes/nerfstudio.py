@@ -19,11 +19,10 @@ from torch import Tensor
 from hypernerf.geometry import is_rigid
 from hypernerf.types import InputError, SceneViews
 
-from .align import aligned
 from .camera_path import frame_lens, frame_poses, read_transforms
 from .folders import divide, own_file, require_root, scene_folders
 from .source import Reading, SceneError, SourceConfig, Split, register_source
-from .views import Frame, assemble, camera_pose
+from .views import Frame, camera_pose, scene_of
 
 FILES = ("transforms.json", "transforms_train.json", "transforms_val.json", "transforms_test.json")
 
@@ -104,14 +103,20 @@ def load_transforms_scene(
     folder: Path, background: tuple[float, float, float], reading: Reading | None = None, scene_id: str | None = None,
     *, undo_applied: bool = False, beside: bool = False,
 ) -> SceneViews:  # fmt: skip
-    """One scene: `transforms.json`, or the frames of all `transforms_{train,val,test}.json` in this order.
+    """One scene. Raises `SceneError` that names the file; see `transforms_frames`."""
+    reading = reading or Reading()
+    frames = transforms_frames(folder, reading, undo_applied=undo_applied, beside=beside)
+    return scene_of(folder, frames, background, reading, scene_id)
+
+
+def transforms_frames(folder: Path, reading: Reading, *, undo_applied: bool = False, beside: bool = False) -> list[Frame]:
+    """The frames of `transforms.json`, or of all `transforms_{train,val,test}.json` in this order.
 
     `beside`: images lie beside the file, and of their paths the last part alone counts (`learnit.py`).
 
     Raises:
         SceneError: names the file and what is wrong with it.
     """
-    reading = reading or Reading()
     names = FILES[:1] if (folder / FILES[0]).is_file() else [name for name in FILES[1:] if (folder / name).is_file()]
     frames: list[Frame] = []
     for path in (own_file(folder, name, reading) for name in names):
@@ -119,8 +124,7 @@ def load_transforms_scene(
         stated = frame_poses(path, values)
         poses = camera_pose(_before_applied(path, values, stated) if undo_applied else stated, reading, opengl=True)
         frames += [_frame(folder, path, values, number, pose, reading, beside) for number, pose in enumerate(poses)]
-    views = assemble(scene_id or folder.resolve().name, folder, frames, background, reading)
-    return aligned(views, reading) if reading.align else views
+    return frames
 
 
 def _frame(

@@ -21,11 +21,10 @@ from hypernerf.geometry import is_rigid
 from hypernerf.reading import inside, open_regular, read_text
 from hypernerf.types import InputError, SceneViews
 
-from .align import aligned
 from .distortion import Lens
 from .folders import image_names, own_file, require_root
 from .source import SPLITS, Reading, SceneError, SourceConfig, Split, register_source
-from .views import Frame, assemble, camera_pose
+from .views import Frame, camera_pose, scene_of
 
 MATRIX_LIMIT = 4096  # bytes of one matrix in the file
 FILE_LIMIT = 1 << 24  # bytes of the cameras of one object, or of a list of objects
@@ -75,6 +74,11 @@ def load_nmr_scene(
 ) -> SceneViews:
     """One scene folder. Raises `SceneError` that names the file."""
     reading = reading or Reading()
+    return scene_of(folder, nmr_frames(folder, reading), background, reading, scene_id)
+
+
+def nmr_frames(folder: Path, reading: Reading) -> list[Frame]:
+    """The images by name. Raises `SceneError` that names the file."""
     images, masks = (_pictures(folder, part, reading) for part in ("image", "mask"))
     if masks and len(masks) != len(images):
         raise SceneError(f"{folder / 'mask'}: {len(masks)} masks for {len(images)} images")
@@ -82,7 +86,7 @@ def load_nmr_scene(
     with open_regular(path, FILE_LIMIT, SceneError) as file:
         try:
             with zipfile.ZipFile(file) as archive:
-                frames = [
+                return [
                     _frame(archive, path, number, image, masks[number] if masks else None, reading)
                     for number, image in enumerate(images)
                 ]
@@ -90,8 +94,6 @@ def load_nmr_scene(
             raise
         except Exception as error:  # zipfile and its decompressors raise whatever the file makes them stumble over
             raise SceneError(f"{path}: cannot be read ({type(error).__name__}: {error})") from None
-    views = assemble(scene_id or folder.resolve().name, folder, frames, background, reading)
-    return aligned(views, reading) if reading.align else views
 
 
 def _pictures(folder: Path, part: str, reading: Reading) -> list[Path]:

@@ -17,11 +17,10 @@ from hypernerf.geometry import is_rigid
 from hypernerf.reading import inside, read_text
 from hypernerf.types import InputError, SceneViews
 
-from .align import aligned
 from .distortion import Lens
 from .folders import divide, image_names, own_file, require_root, scene_folders
 from .source import MAX_SIDE, Reading, SceneError, SourceConfig, Split, register_source
-from .views import Frame, assemble, camera_pose, stated_lens
+from .views import Frame, camera_pose, scene_of, stated_lens
 
 TEXT_LIMIT = 1 << 16  # bytes of a pose or of intrinsics
 
@@ -73,6 +72,11 @@ def load_srn_scene(
 ) -> SceneViews:
     """One scene folder. Raises `SceneError` that names the file."""
     reading = reading or Reading()
+    return scene_of(folder, srn_frames(folder, reading), background, reading, scene_id)
+
+
+def srn_frames(folder: Path, reading: Reading) -> list[Frame]:
+    """The images by name. Raises `SceneError` that names the file."""
     names = image_names(own_file(folder, "rgb", reading))
     if not names:
         raise SceneError(f"{folder / 'rgb'}: no images")
@@ -85,8 +89,7 @@ def load_srn_scene(
     for name in names:
         pose = _read_pose(own_file(folder, f"pose/{Path(name).stem}.txt", reading))
         frames.append(Frame(own_file(folder, f"rgb/{name}", reading), camera_pose(pose, reading, opengl=False), lens_of))
-    views = assemble(scene_id or folder.resolve().name, folder, frames, background, reading)
-    return aligned(views, reading) if reading.align else views
+    return frames
 
 
 def _numbers(path: Path) -> list[list[float]]:

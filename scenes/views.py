@@ -13,6 +13,7 @@ from torch import Tensor
 from hypernerf.geometry import from_opengl
 from hypernerf.types import Cameras, InputError, SceneViews
 
+from .align import aligned
 from .distortion import Lens, undistorted
 from .images import image_size, read_image, read_mask
 from .source import Reading, SceneError
@@ -52,17 +53,21 @@ def stated_lens(lens: Lens, stated: tuple[float, float], height: int, width: int
     return lens.moved(shift, shift).scaled(x, y)
 
 
-def assemble(
-    scene_id: str, where: Path, frames: Sequence[Frame], background: tuple[float, float, float], reading: Reading
-) -> SceneViews:
-    """The scene. Only images of the final size are kept, so that photos of many megapixels may be many.
+def scene_of(
+    folder: Path, frames: Sequence[Frame], background: tuple[float, float, float], reading: Reading, scene_id: str | None = None,
+    *, framed: bool = True,
+) -> SceneViews:  # fmt: skip
+    """The scene whose images are `frames`; its name is the folder's unless `scene_id` says another.
+
+    Only images of the final size are kept, so that photos of many megapixels may be many. A scene of a format that is not
+    `framed`, whose origin, scale and axes are arbitrary, is aligned unless `reading` says otherwise.
 
     Raises:
-        SceneError: an image is unusable, sizes differ, or all together are absurdly large; `where` names the scene.
+        SceneError: an image is unusable, sizes differ, all together are absurdly large, or the cameras show no common place.
     """
     if not frames:
-        raise SceneError(f"{where}: lists no images")
-    _check_sizes(where, frames, reading)
+        raise SceneError(f"{folder}: lists no images")
+    _check_sizes(folder, frames, reading)
     images: list[Tensor] = []
     masks: list[Tensor | None] = []
     lenses: list[tuple[float, float, float, float]] = []
@@ -76,11 +81,12 @@ def assemble(
     poses = torch.stack([frame.pose for frame in frames]).float()
     cameras = Cameras(poses, torch.tensor(lenses, dtype=torch.float32), height, width)
     alpha = torch.stack(known) if len(known) == len(masks) else None
-    return SceneViews(scene_id, cameras, torch.stack(images), torch.tensor(background), alpha)
+    views = SceneViews(scene_id or folder.resolve().name, cameras, torch.stack(images), torch.tensor(background), alpha)
+    return aligned(views, reading) if (not framed if reading.align is None else reading.align) else views
 
 
-def _check_sizes(where: Path, frames: Sequence[Frame], reading: Reading) -> None:
-    """Looks at all sizes before a pixel is read. Raises `SceneError` as `assemble`."""
+def _check_sizes(folder: Path, frames: Sequence[Frame], reading: Reading) -> None:
+    """Looks at all sizes before a pixel is read. Raises `SceneError` as `scene_of`."""
     if reading.image_size is not None:
         sizes = [(reading.image_size, reading.image_size)] * len(frames)
     else:
@@ -93,7 +99,7 @@ def _check_sizes(where: Path, frames: Sequence[Frame], reading: Reading) -> None
             )
     total = sum(height * width for height, width in sizes)
     if total > MAX_SCENE_PIXELS:
-        raise SceneError(f"{where}: {len(frames)} images of {total} pixels together are too many: set source.image_size")
+        raise SceneError(f"{folder}: {len(frames)} images of {total} pixels together are too many: set source.image_size")
 
 
 def _read(
