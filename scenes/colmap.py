@@ -52,7 +52,7 @@ def load_colmap_scene(
     """One scene. It is aligned unless `reading.align` says false. Raises `SceneError` that names the file."""
     reading = reading or Reading()
     frames = colmap_frames(folder, reading, images=images)
-    return scene_of(folder, frames, background, reading, scene_id, framed=False)
+    return scene_of(folder, frames, background, reading, scene_id, arbitrary=True)
 
 
 def colmap_frames(folder: Path, reading: Reading, *, images: str = "images") -> list[Frame]:

@@ -59,6 +59,8 @@ def load_image_folder(
 ) -> SceneViews:
     """The photos, upright and square, with cameras that stand for none (`placeholder_cameras`). Raises `SceneError`."""
     reading = reading or Reading()
+    if reading.square == "frame":
+        raise SceneError(f"{folder}: photos without cameras cannot be framed: set source.square to crop or pad")
     size = reading.image_size or IMAGE_SIZE
     read = [
         square_image(*read_image(own_file(folder, name, reading), background, upright=True), background, reading.square, size)

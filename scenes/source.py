@@ -27,7 +27,8 @@ class Reading:
     """How files become views, whatever their format. Scenes that are made on the fly have their own keys instead."""
 
     image_size: int | None = None  # pixels along a side: images are made square and scaled to it as they are read
-    square: Literal["crop", "pad"] = "crop"  # how: their middle is taken, or background is added
+    # how: their middle is taken, background is added, or they are turned so that the scene sphere just fits
+    square: Literal["crop", "pad", "frame"] = "crop"
     integer_centers: bool = False  # the files' cx, cy count from pixel centers, not from the image's corner
     flip_axes: bool = False  # the files' cameras look along -z (y up) where the format says +z (y down), or the reverse
     invert_poses: bool = False  # the files' poses are world-to-camera where the format says camera-to-world, or the reverse

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -11,10 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hypernerf.geometry import from_opengl
-from hypernerf.types import Cameras, InputError, SceneViews
+from hypernerf.types import Cameras, InputError, SceneTransform, SceneViews
 
-from .align import aligned
+from .align import aligned, object_sphere
 from .distortion import Lens, undistorted
+from .framing import framed
 from .images import image_size, read_image, read_mask
 from .source import Reading, SceneError
 
@@ -55,12 +56,12 @@ def stated_lens(lens: Lens, stated: tuple[float, float], height: int, width: int
 
 def scene_of(
     folder: Path, frames: Sequence[Frame], background: tuple[float, float, float], reading: Reading, scene_id: str | None = None,
-    *, framed: bool = True,
+    *, arbitrary: bool = False,
 ) -> SceneViews:  # fmt: skip
     """The scene whose images are `frames`; its name is the folder's unless `scene_id` says another.
 
-    Only images of the final size are kept, so that photos of many megapixels may be many. A scene of a format that is not
-    `framed`, whose origin, scale and axes are arbitrary, is aligned unless `reading` says otherwise.
+    Only images of the final size are kept, so that photos of many megapixels may be many. A scene of a format whose
+    origin, scale and axes are `arbitrary` is aligned unless `reading` says otherwise.
 
     Raises:
         SceneError: an image is unusable, sizes differ, all together are absurdly large, or the cameras show no common place.
@@ -68,21 +69,40 @@ def scene_of(
     if not frames:
         raise SceneError(f"{folder}: lists no images")
     _check_sizes(folder, frames, reading)
-    images: list[Tensor] = []
-    masks: list[Tensor | None] = []
-    lenses: list[tuple[float, float, float, float]] = []
-    for frame in frames:
-        image, mask, lens = _read(frame, background, reading)
-        images.append(image)
-        masks.append(mask)
-        lenses.append(lens.values)
-    known = [mask for mask in masks if mask is not None]
-    height, width = images[0].shape[:2]
-    poses = torch.stack([frame.pose for frame in frames]).float()
-    cameras = Cameras(poses, torch.tensor(lenses, dtype=torch.float32), height, width)
-    alpha = torch.stack(known) if len(known) == len(masks) else None
-    views = SceneViews(scene_id or folder.resolve().name, cameras, torch.stack(images), torch.tensor(background), alpha)
-    return aligned(views, reading) if (not framed if reading.align is None else reading.align) else views
+    align = arbitrary if reading.align is None else reading.align
+    name, sphere = scene_id or folder.resolve().name, None
+    if reading.square == "frame" and reading.image_size is not None:
+        sphere = reading.sphere if not align else _own_sphere(name, frames, background, reading)
+        if sphere is None:
+            raise SceneError(f"{folder}: source.square frame needs the scene sphere: set source.radius, or source.align true")
+    views = _stacked(name, [_read(frame, background, reading, sphere) for frame in frames], background)
+    return aligned(views, reading) if align else views
+
+
+def _own_sphere(name: str, frames: Sequence[Frame], background: tuple[float, float, float], reading: Reading) -> SceneTransform:
+    """Where the object is in the files' world, from whole images."""
+    whole = replace(reading, square="pad")
+    try:
+        return object_sphere(_stacked(name, [_read(frame, background, whole, None) for frame in frames], background))
+    except InputError as error:
+        raise SceneError(f"{name}: {error}") from None
+
+
+@dataclass(frozen=True)
+class _View:
+    image: Float[Tensor, "height width 3"]
+    mask: Float[Tensor, "height width"] | None
+    lens: Lens
+    pose: Float[Tensor, "4 4"]
+
+
+def _stacked(name: str, read: Sequence[_View], background: tuple[float, float, float]) -> SceneViews:
+    height, width = read[0].image.shape[:2]
+    lenses = torch.tensor([view.lens.values for view in read], dtype=torch.float32)
+    cameras = Cameras(torch.stack([view.pose for view in read]).float(), lenses, height, width)
+    known = [view.mask for view in read if view.mask is not None]
+    alpha = torch.stack(known) if len(known) == len(read) else None
+    return SceneViews(name, cameras, torch.stack([view.image for view in read]), torch.tensor(background), alpha)
 
 
 def _check_sizes(folder: Path, frames: Sequence[Frame], reading: Reading) -> None:
@@ -102,28 +122,30 @@ def _check_sizes(folder: Path, frames: Sequence[Frame], reading: Reading) -> Non
         raise SceneError(f"{folder}: {len(frames)} images of {total} pixels together are too many: set source.image_size")
 
 
-def _read(
-    frame: Frame, background: tuple[float, float, float], reading: Reading
-) -> tuple[Float[Tensor, "height width 3"], Float[Tensor, "height width"] | None, Lens]:
+def _read(frame: Frame, background: tuple[float, float, float], reading: Reading, sphere: SceneTransform | None) -> _View:
+    """The image at its final size; around `sphere` where it is given."""
     image, mask = read_image(frame.image, background)
     height, width = image.shape[:2]
     if frame.mask is not None:
         shown = read_mask(frame.mask, height, width)
         image = image * shown[..., None] + torch.tensor(background) * (1 - shown[..., None])
         mask = shown if mask is None else mask * shown
-    lens = frame.lens(height, width)
-    if lens.distortion is not None:
-        try:
+    lens, pose = frame.lens(height, width), frame.pose
+    try:
+        if lens.distortion is not None:
             planes, lens = undistorted(_planes(image, mask), lens)
-        except InputError as error:
-            raise SceneError(f"{frame.image}: {error}") from None
-        image, mask = _image(planes)
+            image, mask = _image(planes)
+        if sphere is not None and reading.image_size is not None:
+            planes, lens, pose = framed(_planes(image, mask), lens, pose, sphere, background, reading.image_size)
+            return _View(*_image(planes), lens, pose)
+    except InputError as error:
+        raise SceneError(f"{frame.image}: {error}") from None
     if reading.image_size is not None:
         image, mask = square_image(image, mask, background, reading.square, reading.image_size)
         side = min(height, width) if reading.square == "crop" else max(height, width)
         scale = reading.image_size / side
         lens = lens.moved((side - width) // 2, (side - height) // 2).scaled(scale, scale)
-    return image, mask, lens
+    return _View(image, mask, lens, pose)
 
 
 def square_image(

@@ -52,10 +52,10 @@ def color_seen(directions: np.ndarray) -> np.ndarray:
     return 0.5 + 0.4 * np.sin(directions @ waves.T + np.array([0.3, 1.1, 2.0]))
 
 
-def bend(x: float, y: float, lens: dict) -> tuple[float, float]:
-    """OpenCV's formulas, a point at a time."""
+def bend(x, y, lens: dict):
+    """OpenCV's formulas; the perspective ones take arrays too."""
     k1, k2, k3, k4, p1, p2 = (lens.get(key, 0.0) for key in ("k1", "k2", "k3", "k4", "p1", "p2"))
-    r = math.hypot(x, y)
+    r = np.hypot(x, y)
     if lens.get("fisheye"):
         theta = math.atan(r)
         bent = theta * (1 + k1 * theta**2 + k2 * theta**4 + k3 * theta**6 + k4 * theta**8)
@@ -122,12 +122,16 @@ def save(path: Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels).save(path)
 
 
-def write_srn(folder: Path, scene: list[Shot]) -> None:
+def write_srn(folder: Path, scene: list[Shot], lens: dict | None = None) -> None:
+    """The file's intrinsics are for images of twice the size."""
+    lens, size = lens or centered_lens(), len(scene[0].pixels)
     for number, shot in enumerate(scene):
         save(folder / "rgb" / f"{number:06d}.png", shot.pixels)
         (folder / "pose").mkdir(exist_ok=True)
         (folder / "pose" / f"{number:06d}.txt").write_text(" ".join(repr(float(x)) for x in shot.camera_to_world.ravel()))
-    (folder / "intrinsics.txt").write_text(f"{2 * FOCAL} {SIZE} {SIZE} 0.\n0. 0. 0.\n1.\n{2 * SIZE} {2 * SIZE}\n")
+    (folder / "intrinsics.txt").write_text(
+        f"{2 * lens['fx']} {2 * lens['cx']} {2 * lens['cy']} 0.\n0. 0. 0.\n1.\n{2 * size} {2 * size}\n"
+    )
 
 
 def write_blender(folder: Path, scene: list[Shot]) -> None:
