@@ -129,6 +129,7 @@ def _frame_traps(views: SceneViews, config: SourceConfig, sphere: SceneTransform
     except InputError as error:
         return [Trap(str(error).partition(":")[0], "--source.center X Y Z --source.radius R")]
     traps = [] if sphere is None else _sphere_traps(own, sphere, views.masks is not None)
+    traps = traps or _framing_traps(views, config.sphere or own)
     up = -views.cameras.camera_to_world[:, :3, 1].mean(0)
     if float(up.norm()) > 0.3 and float(up[2] / up.norm()) < 0.7 and config.up is None:
         axis = "xyz"[int(up.abs().argmax())]
@@ -147,6 +148,21 @@ def _sphere_traps(own: SceneTransform, sphere: SceneTransform, masked: bool) -> 
         what = f"the object lies {offset:.2f} radii off the scene sphere's center and is {size:.2f} of it in size"
         return [Trap(what, mend)]
     return [Trap(f"the object is {size:.2f} of the scene sphere in size", mend)] if masked and size < 0.5 else []
+
+
+def _framing_traps(views: SceneViews, sphere: SceneTransform) -> list[Trap]:
+    """How much of the images' shorter side the sphere takes, and how far off the middle it is."""
+    cameras = views.cameras
+    center = torch.tensor(sphere.center)
+    distance = (cameras.positions - center).norm(dim=-1)
+    sine = (sphere.radius / distance).clamp(max=0.99)
+    share = cameras.intrinsics[:, :2].mean(-1) * 2 * sine / (1 - sine**2).sqrt() / min(cameras.height, cameras.width)
+    off = (project(center[None], cameras)[:, 0] - 0.5).norm(dim=-1)
+    if bool(((share > 0.9) & (share < 1.1) & (off < 0.03)).float().mean() > 0.7):
+        return []
+    what = f"the scene sphere takes {float(share.median()):.2f} of the images' side, {float(off.median()):.2f} off their middle"
+    mend = "--source.image_size 64 --source.square frame, for a model that was trained on scenes that fill their images"
+    return [Trap(what, mend)]
 
 
 def _better_axes(views: SceneViews, frames_of: Callable[[Reading], list[Frame]], config: SourceConfig) -> Trap | None:
@@ -201,7 +217,7 @@ def silhouette_agreement(views: SceneViews, sphere: SceneTransform) -> float:
     seen = torch.nn.functional.max_pool2d(views.masks[:, None], 3, 1, 1)  # a pixel's leeway
     values = torch.nn.functional.grid_sample(seen, places[:, None] * 2 - 1, align_corners=False)[:, 0, 0]
     unseen = ((places < 0) | (places > 1)).any(-1) & (places < 9).all(-1)  # in front of a camera, but not in its image
-    hull = ((values > 0.3) | unseen).all(0)
+    hull = ((values > 0.3) | unseen).all(0) & ((values > 0.3).float().mean(0) > 0.5)
     return float(torch.stack([_filled(mask, place[hull]) for mask, place in zip(views.masks, places, strict=True)]).mean())
 
 
