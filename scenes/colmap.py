@@ -42,25 +42,24 @@ class ColmapSource:
     def load(self, scene_id: str) -> SceneViews:
         name = self.root.resolve().name if scene_id == "." else scene_id
         config = self.config
-        return load_colmap_scene(own_file(self.root, scene_id, config), config.background, config, name, images=config.images)
+        return load_colmap_scene(own_file(self.root, scene_id, config), config.background, config, name)
 
 
 def load_colmap_scene(
-    folder: Path, background: tuple[float, float, float], reading: Reading | None = None, scene_id: str | None = None,
-    *, images: str = "images",
-) -> SceneViews:  # fmt: skip
+    folder: Path, background: tuple[float, float, float], reading: Reading | None = None, scene_id: str | None = None
+) -> SceneViews:
     """One scene. It is aligned unless `reading.align` says false. Raises `SceneError` that names the file."""
     reading = reading or Reading()
-    frames = colmap_frames(folder, reading, images=images)
-    return scene_of(folder, frames, background, reading, scene_id, arbitrary=True)
+    return scene_of(folder, colmap_frames(folder, reading), background, reading, scene_id, arbitrary=True)
 
 
-def colmap_frames(folder: Path, reading: Reading, *, images: str = "images") -> list[Frame]:
+def colmap_frames(folder: Path, reading: Reading) -> list[Frame]:
     """The images that COLMAP could place, by name. Raises `SceneError` that names the file."""
     files = model_files(folder)
     if files is None:
         raise SceneError(f"{folder}: no COLMAP model there: sparse/0 with cameras.bin and images.bin, or .txt")
     cameras, placed = read_model(*(own_file(folder, name, reading) for name in files))
+    images = reading.images if isinstance(reading, ColmapConfig) else "images"
     return [_frame(folder, images, image, cameras[image.camera], reading) for image in placed]
 
 

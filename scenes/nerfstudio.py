@@ -88,10 +88,9 @@ class TransformsSource:
         return self._splits[split]
 
     def load(self, scene_id: str) -> SceneViews:
-        undo = isinstance(self.config, NerfstudioConfig) and self.config.undo_applied
         name = self.root.resolve().name if scene_id == "." else scene_id
         folder = own_file(self.root, scene_id, self.config)
-        return load_transforms_scene(folder, self.config.background, self.config, name, undo_applied=undo)
+        return load_transforms_scene(folder, self.config.background, self.config, name)
 
 
 @register_source("nerfstudio", NerfstudioConfig)
@@ -101,15 +100,14 @@ class NerfstudioSource(TransformsSource):
 
 def load_transforms_scene(
     folder: Path, background: tuple[float, float, float], reading: Reading | None = None, scene_id: str | None = None,
-    *, undo_applied: bool = False, beside: bool = False,
+    *, beside: bool = False,
 ) -> SceneViews:  # fmt: skip
     """One scene. Raises `SceneError` that names the file; see `transforms_frames`."""
     reading = reading or Reading()
-    frames = transforms_frames(folder, reading, undo_applied=undo_applied, beside=beside)
-    return scene_of(folder, frames, background, reading, scene_id)
+    return scene_of(folder, transforms_frames(folder, reading, beside=beside), background, reading, scene_id)
 
 
-def transforms_frames(folder: Path, reading: Reading, *, undo_applied: bool = False, beside: bool = False) -> list[Frame]:
+def transforms_frames(folder: Path, reading: Reading, *, beside: bool = False) -> list[Frame]:
     """The frames of `transforms.json`, or of all `transforms_{train,val,test}.json` in this order.
 
     `beside`: images lie beside the file, and of their paths the last part alone counts (`learnit.py`).
@@ -117,12 +115,13 @@ def transforms_frames(folder: Path, reading: Reading, *, undo_applied: bool = Fa
     Raises:
         SceneError: names the file and what is wrong with it.
     """
+    undo = isinstance(reading, NerfstudioConfig) and reading.undo_applied
     names = FILES[:1] if (folder / FILES[0]).is_file() else [name for name in FILES[1:] if (folder / name).is_file()]
     frames: list[Frame] = []
     for path in (own_file(folder, name, reading) for name in names):
         values = read_transforms(path)
         stated = frame_poses(path, values)
-        poses = camera_pose(_before_applied(path, values, stated) if undo_applied else stated, reading, opengl=True)
+        poses = camera_pose(_before_applied(path, values, stated) if undo else stated, reading, opengl=True)
         frames += [_frame(folder, path, values, number, pose, reading, beside) for number, pose in enumerate(poses)]
     return frames
 

@@ -235,6 +235,7 @@ def test_alignment_forgets_where_a_scene_was_and_how_large(tmp_path):
     assert torch.allclose(torch.cdist(one.positions, one.positions), torch.cdist(two.positions, two.positions), atol=2e-4)
     assert torch.allclose(one.positions[:, 2], two.positions[:, 2], atol=2e-4)
     assert torch.allclose(one.camera_to_world[:, 2, :3], two.camera_to_world[:, 2, :3], atol=1e-4)
+    assert torch.allclose(one.camera_to_world[:, 2, 0], torch.zeros(8), atol=1e-5)  # no camera was tilted: z is up
     distance = (one.positions - torch.tensor([0.0, 1.0, 0.0])).norm(dim=-1)
     assert torch.allclose(distance, torch.full((8,), 3.0 / 0.6 * 2.0), rtol=0.04)  # 24 pixels tell a ball's size to 4%
     with pytest.raises(SceneError, match=r"source\.center"):
