@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from hypernerf.reading import open_regular
@@ -20,20 +20,35 @@ from .source import SceneError
 FORMATS = ("PNG", "JPEG", "WEBP")  # Pillow's other decoders are rarely needed here, and some start programs
 MAX_BYTES = 1 << 28
 MAX_PIXELS = 64_000_000  # beyond any camera's image; a small file that claims more is a decompression bomb
-MAX_SCENE_PIXELS = 1 << 29  # 8 GB as float32 with masks; NeRF-synthetic scenes have half of it
+
+
+def read_mask(path: Path, height: int, width: int) -> Float[Tensor, "height width"]:
+    """A mask file as coverage in [0, 1]: its alpha where it has one, else its brightness; scaled to the image it belongs to.
+
+    Raises:
+        SceneError: as `read_image`.
+    """
+    gray, alpha = read_image(path, (0.0, 0.0, 0.0))
+    mask = gray.amax(-1) if alpha is None or bool((alpha == 1).all()) else alpha
+    if mask.shape == (height, width):
+        return mask
+    return torch.nn.functional.interpolate(mask[None, None], (height, width), mode="bilinear", antialias=True)[0, 0].clamp(0, 1)
 
 
 def read_image(
-    path: Path, background: tuple[float, float, float]
+    path: Path, background: tuple[float, float, float], *, upright: bool = False
 ) -> tuple[Float[Tensor, "height width 3"], Float[Tensor, "height width"] | None]:
     """An image composited over `background`, and its alpha channel as coverage (None when it has none).
+
+    `upright` turns a photo as its camera noted; poses and intrinsics are usually those of the pixels as they lie in the file.
 
     Raises:
         SceneError: the file is missing, truncated, no image, or absurdly large.
     """
     with _opened(path, whole=True) as image:
         transparent = "A" in image.getbands() or "transparency" in image.info
-        pixels = np.asarray(image.convert("RGBA" if transparent else "RGB"), dtype=np.float32) / 255.0
+        turned = ImageOps.exif_transpose(image) if upright else image
+        pixels = np.asarray(turned.convert("RGBA" if transparent else "RGB"), dtype=np.float32) / 255.0
     values = torch.from_numpy(pixels)
     if not transparent:
         return values, None
@@ -41,27 +56,8 @@ def read_image(
     return values[..., :3] * alpha[..., None] + torch.tensor(background) * (1 - alpha[..., None]), alpha
 
 
-def read_images(
-    paths: Sequence[Path], background: tuple[float, float, float]
-) -> tuple[Float[Tensor, "view height width 3"], Float[Tensor, "view height width"] | None]:
-    """Images of one size, and their coverage if all have an alpha channel. Sizes are looked at before a pixel is read.
-
-    Raises:
-        SceneError: as `read_image`, or the sizes differ, or all together are absurdly large.
-    """
-    sizes = [_size(path) for path in paths]
-    for path, size in zip(paths, sizes, strict=True):
-        if size != sizes[0]:
-            raise SceneError(f"{path}: {size[1]}x{size[0]} pixels among images of mixed sizes ({paths[0].name} has another)")
-    total = sum(height * width for height, width in sizes)
-    if total > MAX_SCENE_PIXELS:
-        raise SceneError(f"{paths[0].parent}: {len(paths)} images of {total} pixels together, more than {MAX_SCENE_PIXELS}")
-    images, masks = zip(*(read_image(path, background) for path in paths), strict=True)
-    known = [mask for mask in masks if mask is not None]
-    return torch.stack(images), torch.stack(known) if len(known) == len(masks) else None
-
-
-def _size(path: Path) -> tuple[int, int]:
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width, without the pixels. Raises `SceneError` as `read_image`."""
     with _opened(path) as image:
         return image.height, image.width
 

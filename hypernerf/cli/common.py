@@ -8,7 +8,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -89,11 +88,7 @@ def parse_config(values: dict, file: str) -> tuple[SourceConfig, Experiment]:
 
 def sphere_of(config: SourceConfig) -> SceneTransform | None:
     """The scene sphere that the configuration states; None if it is to be estimated."""
-    if config.near is not None and config.far is not None and config.radius is None:
-        config = replace(config, radius=(config.far - config.near) / 2)
-    if config.radius is None:
-        return None
-    return SceneTransform(config.center or (0.0, 0.0, 0.0), config.radius)
+    return config.sphere
 
 
 def open_source(config: SourceConfig) -> SceneSource:
