@@ -12,8 +12,8 @@ import torch
 from ..types import InputError
 
 # Fastest first. Each module has `missing(device)`: why it cannot run there (with the mend), or None.
-BACKENDS = {"triton": "._triton", "cpu": "._cpu", "torch": "._torch"}
-UNPROVEN = {"triton"}  # not yet run on a GPU: `auto` does not choose them
+BACKENDS = {"triton": "._triton", "tinycudann": "._tinycudann", "cpu": "._cpu", "torch": "._torch"}
+UNPROVEN = {"triton", "tinycudann"}  # not yet run on a GPU: `auto` does not choose them
 _log = logging.getLogger("hypernerf")
 
 
