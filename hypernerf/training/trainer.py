@@ -130,10 +130,12 @@ class Trainer:
         scenes, rays = batch.target_colors.shape[:2]
         jitter = torch.rand(scenes, rays, config.samples, generator=generator).to(self.device)
         occupancy = self.occupancy.grid().to(self.device)
-        output = render_rays(weights, batch.target_rays, batch.context.background, config.samples, occupancy, jitter)
+        output = render_rays(
+            weights, batch.target_rays, batch.context.background, config.samples, occupancy, jitter, config.backend
+        )
         loss, color_error = reconstruction_loss(output, batch, config.loss)
         if batch.hull_points is not None and batch.hull_inside is not None:
-            density = radiance_field(batch.hull_points, torch.zeros_like(batch.hull_points), weights).density
+            density = radiance_field(batch.hull_points, torch.zeros_like(batch.hull_points), weights, config.backend).density
             loss = loss + self.hull_weight() * hull_loss(density, batch.hull_inside)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
