@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -22,13 +22,19 @@ def batched_mlp(inputs: Tensor, weights: Sequence[Tensor]) -> Tensor:
 
 
 def encoded_mlp(
-    positions: Tensor, octaves: int, planes: Tensor | None, volume: Tensor | None, weights: Sequence[Tensor]
+    positions: Tensor,
+    octaves: int,
+    planes: Tensor | None,
+    volume: Tensor | None,
+    weights: Sequence[Tensor],
+    network: Callable[[Tensor, Sequence[Tensor]], Tensor] = batched_mlp,
 ) -> Tensor:
+    """`network` is another backend's where that has a network but no encoding of its own."""
     features = [frequency_encoding(positions, octaves)]
     if planes is not None:
         features.append(sample_planes(planes, positions))
     if volume is None:
-        return batched_mlp(torch.cat(features, dim=-1), weights)
+        return network(torch.cat(features, dim=-1), weights)
     features.append(sample_volume(volume, positions))
-    output = batched_mlp(torch.cat(features, dim=-1), weights)
+    output = network(torch.cat(features, dim=-1), weights)
     return output + features[-1][..., : output.shape[-1]]

@@ -1,0 +1,1 @@
+"""Triton kernels, and the parts they share. Importing a module of this package imports Triton; nothing else does."""
