@@ -14,19 +14,25 @@ from torch import Tensor
 from hypernerf.geometry import from_opengl, is_rigid
 from hypernerf.types import Cameras, InputError
 
+from .nerfstudio_path import is_nerfstudio_path, nerfstudio_path_cameras
 from .source import SceneError
 
 MAX_SIDE = 16384
 
 
-def read_transforms(path: Path) -> dict[str, Any]:
-    """The file's contents. Raises `SceneError` unless it is JSON with a non-empty list of `frames`."""
+def read_json(path: Path) -> Any:
+    """The file's contents. Raises `SceneError` unless it is JSON."""
     try:
-        values = json.loads(path.read_text())
+        return json.loads(path.read_text())
     except FileNotFoundError:
         raise SceneError(f"{path}: no such file") from None
     except (OSError, ValueError, RecursionError) as error:
         raise SceneError(f"{path}: cannot be read as JSON ({error})") from None
+
+
+def read_transforms(path: Path) -> dict[str, Any]:
+    """The file's contents. Raises `SceneError` unless it is JSON with a non-empty list of `frames`."""
+    values = read_json(path)
     frames = values.get("frames") if isinstance(values, dict) else None
     if not isinstance(frames, list) or not frames or not all(isinstance(frame, dict) for frame in frames):
         raise SceneError(f"{path}: has no list of frames")
@@ -77,7 +83,14 @@ def frame_intrinsics(path: Path, values: dict[str, Any], height: int, width: int
 
 
 def read_camera_path(path: Path) -> Cameras:
-    """The cameras of a transforms.json alone, without images; `w` and `h` say their size. Raises `InputError`."""
+    """The cameras of a transforms.json alone, without images; `w` and `h` say their size. Or a nerfstudio camera path.
+
+    Raises:
+        InputError: neither of the two.
+    """
+    values = read_json(path)
+    if is_nerfstudio_path(values):
+        return nerfstudio_path_cameras(path, values)
     values = read_transforms(path)
     sizes = {(frame.get("h", values.get("h")), frame.get("w", values.get("w"))) for frame in values["frames"]}
     if len(sizes) > 1:
