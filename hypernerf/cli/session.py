@@ -56,7 +56,9 @@ class Run:
 
 
 def load_run(folder: Path | str, overrides: Sequence[str] = ()) -> Run:
-    """The newest checkpoint of a run folder (or `pretrained:NAME`), its configuration changed by `--section.key VALUE` arguments.
+    """The newest checkpoint of a run folder (or `pretrained:NAME`, `hub:OWNER/NAME`).
+
+    `overrides` are `--section.key VALUE` arguments that change its configuration.
 
     Raises:
         InputError: not a run folder, or one whose parts do not fit each other.
@@ -77,6 +79,14 @@ def load_run(folder: Path | str, overrides: Sequence[str] = ()) -> Run:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{folder}: the checkpoint does not fit config.yaml ({reason}): train anew in another --out") from None
     return Run(folder, source, experiment, generator.eval().requires_grad_(False), code, image, step)
+
+
+def from_pretrained(name: Path | str) -> Run:
+    """A model as it was handed on: the folder of a run or of tools/export_model.py, `pretrained:NAME`, or `hub:OWNER/NAME`.
+
+    A folder is read without any network. `.generator` maps context images to field weights; see `tools/reconstruct.py`.
+    """
+    return load_run(name)
 
 
 def load_scenes(source: SourceConfig, split: Split, transform: SceneTransform | None) -> list[StoredScene]:
