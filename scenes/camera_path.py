@@ -15,6 +15,7 @@ from hypernerf.reading import read_json
 from hypernerf.types import Cameras, InputError
 
 from .distortion import Distortion, Lens
+from .nerfstudio_path import is_nerfstudio_path, nerfstudio_path_cameras
 from .source import MAX_SIDE, SceneError, check_cameras
 from .views import stated_lens
 
@@ -90,7 +91,14 @@ def frame_lens(where: str, own: dict[str, Any], height: int, width: int, integer
 
 
 def read_camera_path(path: Path) -> Cameras:
-    """The cameras of a transforms.json alone, without images; `w` and `h` say their size. Raises `InputError`."""
+    """The cameras of a transforms.json alone, without images; `w` and `h` say their size. Or a nerfstudio camera path.
+
+    Raises:
+        InputError: neither of the two.
+    """
+    values = read_json(path, FILE_LIMIT, SceneError)
+    if is_nerfstudio_path(values):
+        return nerfstudio_path_cameras(path, values)
     values = read_transforms(path)
     sizes = [[frame.get(side, values.get(side)) for side in ("h", "w")] for frame in values["frames"]]
     if any(size != sizes[0] for size in sizes):

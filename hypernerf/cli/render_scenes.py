@@ -34,14 +34,14 @@ def main(arguments: Sequence[str]) -> None:
     parser = Parser(
         "Draw every .glb, .gltf, .obj and .ply file under MESH_DIR from all sides: textured, lit, anti-aliased, with an alpha "
         "channel. Objects are scaled into the unit sphere, z up. OUT_train, OUT_val and OUT_test (srn) or OUT/train, OUT/val "
-        "and OUT/test (blender) then hold a folder each; color variants of one object stay in one split.",
+        "and OUT/test (blender, nerfstudio) then hold a folder each; color variants of one object stay in one split.",
         "  python tools/render_scenes.py out out/meshes --views 24 --size 64     (the mesh that make demo left in out/)",
     )
     parser.add_argument("meshes", metavar="MESH_DIR", type=Path, help="searched with its subfolders")
-    parser.add_argument("out", metavar="OUT", type=Path, help="folder (blender) or common prefix (srn) to write")
+    parser.add_argument("out", metavar="OUT", type=Path, help="folder (blender, nerfstudio) or common prefix (srn) to write")
     parser.add_argument("--size", type=int, default=64, help="pixels along a side (default: 64)")
     parser.add_argument("--views", type=int, default=24, help="views an object (default: 24)")
-    parser.add_argument("--format", choices=("srn", "blender"), default="srn", help="layout (default: srn)")
+    parser.add_argument("--format", choices=("srn", "blender", "nerfstudio"), default="srn", help="layout (default: srn)")
     parser.add_argument("--supersample", type=int, default=3, help="rays a pixel: the square of this (default: 3)")
     parser.add_argument("--up", choices=("y", "z"), default="y", help="the files' up axis (default: y)")
     parser.add_argument("--val-share", type=float, default=0.05, help="share of the objects in val (default: 0.05)")

@@ -57,7 +57,9 @@ class Run:
 
 
 def load_run(folder: Path | str, overrides: Sequence[str] = ()) -> Run:
-    """The newest checkpoint of a run folder (or `pretrained:NAME`), its configuration changed by `--section.key VALUE` arguments.
+    """The newest checkpoint of a run folder (or `pretrained:NAME`, `hub:OWNER/NAME`).
+
+    `overrides` are `--section.key VALUE` arguments that change its configuration.
 
     Raises:
         InputError: not a run folder, or one whose parts do not fit each other.
@@ -93,6 +95,14 @@ def _mean_code(generator: Generator, tensors: Mapping[str, Tensor]) -> SceneCode
         if tuple(parts[name].shape) != shape:
             raise InputError(f"mean_code.{name} has shape {list(parts[name].shape)}, not {list(shape)}")
     return SceneCode(parts["latent"], Lifted(parts["learned"], parts["seen"]) if generator.lift is not None else None)
+
+
+def from_pretrained(name: Path | str) -> Run:
+    """A model as it was handed on: the folder of a run or of tools/export_model.py, `pretrained:NAME`, or `hub:OWNER/NAME`.
+
+    A folder is read without any network. `.generator` maps context images to field weights; see `tools/reconstruct.py`.
+    """
+    return load_run(name)
 
 
 def load_scenes(source: SourceConfig, split: Split, transform: SceneTransform | None) -> list[StoredScene]:
