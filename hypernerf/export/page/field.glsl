@@ -1,15 +1,14 @@
 // The radiance field: density and color of points, from weights in a texture. Constants in capitals are compiled in
 // (hypernerf/export/web.py). The functions follow hypernerf/fields/encodings.py and radiance_field.py.
 //
-// Some points are evaluated at a time, since fetching a weight takes longer than multiplying by it. What is said of them lies
-// in matrices with a column for each point.
+// Two points are evaluated at a time, since fetching a weight takes longer than multiplying by it. What is said of them lies in
+// matrices with a column for each point. Columns are written by constructors: an index that varies makes some compilers slow.
 
 precision highp float;
 precision highp int;
 precision highp sampler2D;
 
-#define POINTS 2
-#define THREE mat2x3  // three numbers for each
+#define THREE mat2x3  // three numbers for each of two points
 #define FOUR mat2x4
 
 #define UNITS (WIDTH / 4)  // hidden units, in fours
@@ -38,8 +37,7 @@ FOUR product(int at, int count) {
 // inputs = relu(W inputs)
 void layer(int start, int count) {
   for (int i = 0; i < UNITS; ++i) units[i] = product(start + 4 * count * i, count);
-  for (int i = 0; i < UNITS; ++i)
-    for (int p = 0; p < POINTS; ++p) inputs[i][p] = max(units[i][p], 0.0);
+  for (int i = 0; i < UNITS; ++i) inputs[i] = FOUR(max(units[i][0], 0.0), max(units[i][1], 0.0));
 }
 
 // --- what the network sees ---------------------------------------------------------------------------------------------
@@ -53,21 +51,16 @@ vec3 sine_of_pi(vec3 x) {
 
 // inputs[first] = (x, 1), and for each octave k two more: (sin(2^k pi x), 0), (cos(2^k pi x), 0). Returns what follows `first`.
 int put_frequencies(int first, THREE x, int octaves) {
-  THREE sine, cosine;
-  for (int p = 0; p < POINTS; ++p) {
-    inputs[first][p] = vec4(x[p], 1.0);
-    sine[p] = sine_of_pi(x[p]);
-    cosine[p] = sine_of_pi(0.5 - abs(x[p]));
+  inputs[first++] = FOUR(vec4(x[0], 1.0), vec4(x[1], 1.0));
+  THREE sine = THREE(sine_of_pi(x[0]), sine_of_pi(x[1]));
+  THREE cosine = THREE(sine_of_pi(0.5 - abs(x[0])), sine_of_pi(0.5 - abs(x[1])));
+  for (int k = 0; k < octaves; ++k) {
+    inputs[first++] = FOUR(vec4(sine[0], 0.0), vec4(sine[1], 0.0));
+    inputs[first++] = FOUR(vec4(cosine[0], 0.0), vec4(cosine[1], 0.0));
+    THREE twice = 2.0 * matrixCompMult(sine, cosine);
+    cosine = THREE(1.0 - 2.0 * sine[0] * sine[0], 1.0 - 2.0 * sine[1] * sine[1]);
+    sine = twice;
   }
-  ++first;
-  for (int k = 0; k < octaves; ++k, first += 2)
-    for (int p = 0; p < POINTS; ++p) {
-      inputs[first][p] = vec4(sine[p], 0.0);
-      inputs[first + 1][p] = vec4(cosine[p], 0.0);
-      vec3 twice = 2.0 * sine[p] * cosine[p];
-      cosine[p] = 1.0 - 2.0 * sine[p] * sine[p];
-      sine[p] = twice;
-    }
   return first;
 }
 
@@ -111,33 +104,33 @@ float softplus(float x) {
   return max(x, 0.0) + log(1.0 + exp(-abs(x)));
 }
 
+vec4 activated(vec4 x) {
+  return vec4(DENSITY_SCALE * softplus(x.x - DENSITY_SHIFT), 1.0 / (1.0 + exp(-x.yzw)));
+}
+
 // (density, red, green, blue) at points of the unit sphere, seen along `direction`
 FOUR radiance_field(THREE positions, vec3 direction) {
   int count = put_frequencies(0, positions, POSITION_OCTAVES);
 #if PLANE_SIZE > 0
   for (int plane = 0; plane < 3; ++plane)
     for (int group = 0; group < PLANE_GROUPS; ++group, ++count)
-      for (int p = 0; p < POINTS; ++p) inputs[count][p] = plane_features(plane, group, positions[p]);
+      inputs[count] = FOUR(plane_features(plane, group, positions[0]), plane_features(plane, group, positions[1]));
 #endif
   FOUR coarse = FOUR(0.0);  // a short way from the volume to the outputs
 #if VOLUME_SIZE > 0
   for (int group = 0; group < VOLUME_GROUPS; ++group, ++count)
-    for (int p = 0; p < POINTS; ++p) inputs[count][p] = volume_features(group, positions[p]);
+    inputs[count] = FOUR(volume_features(group, positions[0]), volume_features(group, positions[1]));
   coarse = inputs[count - VOLUME_GROUPS];
 #endif
   layer(AT_LAYER_0, count);
   for (int i = 0; i < DEPTH - 1; ++i) layer(AT_LAYER_1 + i * WIDTH * UNITS, UNITS);
   FOUR result = product(AT_LAYER_LAST, UNITS);
 #if DIRECTION_OCTAVES > 0
-  THREE directions;
-  for (int p = 0; p < POINTS; ++p) directions[p] = direction;
-  count = put_frequencies(UNITS, directions, DIRECTION_OCTAVES);
+  count = put_frequencies(UNITS, THREE(direction, direction), DIRECTION_OCTAVES);
   layer(AT_COLOR_0, count);
   FOUR color = product(AT_COLOR_1, UNITS);
-  for (int p = 0; p < POINTS; ++p) result[p].yzw = color[p].xyz;
+  result = FOUR(vec4(result[0].x, color[0].xyz), vec4(result[1].x, color[1].xyz));
 #endif
   result += coarse;
-  for (int p = 0; p < POINTS; ++p)
-    result[p] = vec4(DENSITY_SCALE * softplus(result[p].x - DENSITY_SHIFT), 1.0 / (1.0 + exp(-result[p].yzw)));
-  return result;
+  return FOUR(activated(result[0]), activated(result[1]));
 }

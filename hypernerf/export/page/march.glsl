@@ -42,19 +42,19 @@ vec4 march(vec3 direction) {
   vec3 color = vec3(0.0);
   int bin = 0;
   float passed = 0.0;  // occupied bins before `bin`
-  for (int i = 0; i < samples && total > 0 && left > OPAQUE; i += POINTS) {
-    THREE positions;
-    for (int p = 0; p < POINTS; ++p) {
+  for (int i = 0; i < samples && total > 0 && left > OPAQUE; i += 2) {
+    vec3 points[2];
+    for (int p = 0; p < 2; ++p) {
       float wanted = (float(i + p) + 0.5) / float(samples) * float(total);
       for (; bin < BINS - 1; ++bin) {
         float here = float(full[bin >> 5] >> (bin & 31) & 1u);
         if (passed + here > wanted) break;
         passed += here;
       }
-      positions[p] = origin + (near + bin_length * (float(bin) + wanted - passed)) * direction;
+      points[p] = origin + (near + bin_length * (float(bin) + wanted - passed)) * direction;
     }
-    FOUR seen = radiance_field(positions, direction);
-    for (int p = 0; p < POINTS && i + p < samples; ++p) {
+    FOUR seen = radiance_field(THREE(points[0], points[1]), direction);
+    for (int p = 0; p < 2 && i + p < samples; ++p) {
       float kept = exp(-seen[p].x * length_each);
       color += left * (1.0 - kept) * seen[p].yzw;
       left *= kept;

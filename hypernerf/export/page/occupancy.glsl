@@ -12,22 +12,22 @@ ivec3 cell(int index) {
 }
 
 #ifdef LOOK
+vec3 center(int index) {
+  return (vec3(cell(index)) + 0.5) * (2.0 / float(GRID)) - 1.0;
+}
+
 // First pass: is the density at the cells' centers that of something?
 void main() {
-  vec4 full = vec4(0.0);
-  for (int first = 0; first < 4; first += POINTS) {
-    THREE centers;
-    bool inside = false;
-    for (int p = 0; p < POINTS; ++p) {
-      centers[p] = (vec3(cell(first_cell() + first + p)) + 0.5) * (2.0 / float(GRID)) - 1.0;
-      inside = inside || dot(centers[p], centers[p]) <= 1.0;
-    }
-    if (!inside) continue;
-    FOUR seen = radiance_field(centers, vec3(0.0));
-    for (int p = 0; p < POINTS; ++p)
-      full[first + p] = float(dot(centers[p], centers[p]) <= 1.0 && seen[p].x > EMPTY_DENSITY);
+  vec2 full[2];
+  for (int pair = 0; pair < 2; ++pair) {
+    vec3 a = center(first_cell() + 2 * pair), b = center(first_cell() + 2 * pair + 1);
+    vec2 inside = vec2(dot(a, a) <= 1.0, dot(b, b) <= 1.0);
+    full[pair] = vec2(0.0);
+    if (inside == vec2(0.0)) continue;
+    FOUR seen = radiance_field(THREE(a, b), vec3(0.0));
+    full[pair] = inside * vec2(seen[0].x > EMPTY_DENSITY, seen[1].x > EMPTY_DENSITY);
   }
-  result = full;
+  result = vec4(full[0], full[1]);
 }
 #endif
 
