@@ -60,7 +60,7 @@ def page(tmp_path_factory):
     with chromium(folder / "profile") as page:
         page.resize(40, 36)  # so few pixels are drawn at once on any machine
         page.open((folder / "two.html").as_uri())
-        page.run("for (const part of document.querySelectorAll('header, footer')) part.style.visibility = 'hidden'")
+        page.run("for (const part of document.querySelectorAll('header, footer')) part.hidden = true")
         yield page
 
 
@@ -103,6 +103,13 @@ def test_it_turns_zooms_slides_rests_and_asks_for_nothing(page):
     assert page.requests == [page.run("location.href")] and page.complaints == []
     blocked = page.run("fetch('https://example.com').then(() => 'reached', () => 'blocked')")  # the page's own policy
     assert blocked == "blocked" and any("Content Security Policy" in text for text in page.complaints)
+
+
+def test_it_says_so_when_a_browser_cannot_draw_it(page):
+    page.call("Page.addScriptToEvaluateOnNewDocument", source="HTMLCanvasElement.prototype.getContext = () => null")
+    page.call("Page.reload")
+    said = page.wait(lambda: page.run("document.getElementById('trouble')?.checkVisibility() && trouble.textContent"))
+    assert "needs WebGL2" in said
 
 
 def test_a_page_of_one_scene_is_small_and_names_no_address():

@@ -202,12 +202,11 @@ function start() {
   listen();
 }
 
-try {
-  start();
-} catch (error) {
-  $("trouble").textContent = error.message;
+addEventListener("error", ({ error, message }) => {
+  $("trouble").textContent = error?.message ?? message;
   $("trouble").hidden = false;
-}
+});
+start();
 
 // For programs: a picture from an exact camera (scene-sphere coordinates), and whether anything is still to be drawn.
 window.hypernerf = {
