@@ -2,13 +2,17 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: setup demo test lint clean
+.PHONY: setup kernels demo test lint clean
 setup: .venv/done
 
 .venv/done: pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch .venv/done
+
+# what the GPU kernels' tests need to run under an interpreter, without a GPU: a large download, so not part of setup
+kernels: setup
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[kernels]"
 
 demo: setup
 	$(PY) tools/fit_scenes.py configs/quickstart.yaml --out runs/quickstart --resume

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -12,13 +13,18 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 
+from .reading import parse_yaml, read_text, shown
 from .types import InputError
+
+FILE_LIMIT = 1 << 16  # bytes of a configuration
 
 T = TypeVar("T")
 
 
-def from_dict(kind: type[T], values: Mapping[str, Any], where: str = "") -> T:
+def from_dict(kind: type[T], values: Mapping[str, Any], where: str = "", **given: Any) -> T:
     """The dataclass `kind` with `values`; keys not given keep their defaults. `where` prefixes keys in messages.
+
+    `given` are fields that are not read from `values`, and taken as they are.
 
     Raises:
         InputError: an unknown key (the nearest known one is suggested), a value of the wrong type, or one the dataclass
@@ -27,14 +33,14 @@ def from_dict(kind: type[T], values: Mapping[str, Any], where: str = "") -> T:
     if not isinstance(values, Mapping):
         raise InputError(f"{where or 'the configuration'} must be a section of keys, not {values!r}")
     hints = typing.get_type_hints(kind)
-    known = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    known = {field.name: field for field in dataclasses.fields(kind) if field.name not in given}  # type: ignore[arg-type]
     arguments = {}
     for key, value in values.items():
         path = f"{where}.{key}" if where else str(key)
         if key not in known:
-            raise InputError(f"unknown key {path}{_nearest(str(key), list(known))}")
+            raise InputError(f"unknown key {shown(path)[1:-1]}{_nearest(str(key), list(known))}")
         arguments[key] = _convert(hints[key], value, path)
-    return kind(**arguments)
+    return kind(**arguments, **given)
 
 
 def _nearest(key: str, known: Sequence[str]) -> str:
@@ -54,20 +60,20 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return _convert(inner, value, where)
     if origin is Literal:
         if value not in arguments:
-            raise InputError(f"{where} must be one of {', '.join(map(str, arguments))}, not {value!r}")
+            raise InputError(f"{where} must be one of {', '.join(map(str, arguments))}, not {shown(value)}")
         return value
     if origin is tuple:
         return _convert_tuple(arguments, value, where)
     if origin is dict:
         if not isinstance(value, Mapping):
-            raise InputError(f"{where} must be a mapping, not {value!r}")
+            raise InputError(f"{where} must be a mapping, not {shown(value)}")
         return {_convert(arguments[0], k, where): _convert(arguments[1], v, f"{where}.{k}") for k, v in value.items()}
     return _convert_plain(hint, value, where)
 
 
 def _convert_tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
     if not isinstance(value, Sequence) or isinstance(value, str):
-        raise InputError(f"{where} must be a list like [1, 2], not {value!r}")
+        raise InputError(f"{where} must be a list like [1, 2], not {shown(value)}")
     if arguments[-1] is Ellipsis:
         return tuple(_convert(arguments[0], item, where) for item in value)
     if len(value) != len(arguments):
@@ -77,15 +83,18 @@ def _convert_tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[
 
 def _convert_plain(hint: Any, value: Any, where: str) -> Any:
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-    if hint is float and isinstance(value, (int, str)) and not isinstance(value, bool):
+    if hint is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
         try:
-            return float(value)  # YAML reads 1e-3 as a text
+            number = float(value)  # YAML reads 1e-3 as a text
         except ValueError:
-            raise InputError(f"{where} must be a number, not {value!r}") from None
+            number = math.nan
+        if not math.isfinite(number):
+            raise InputError(f"{where} must be a number, not {shown(value)}")
+        return number
     if hint is str and isinstance(value, Path):
         return str(value)
     if type(value) is not hint:
-        raise InputError(f"{where} must be {names.get(hint, hint)}, not {value!r}")
+        raise InputError(f"{where} must be {names.get(hint, hint)}, not {shown(value)}")
     return value
 
 
@@ -103,15 +112,12 @@ def to_dict(config: Any) -> Any:
 def load_yaml(path: Path | str) -> dict[str, Any]:
     """A YAML file's sections. Raises `InputError` when it is missing or no mapping."""
     path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such configuration: see configs/ for some")
     try:
-        values = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such configuration: see configs/ for some") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: not valid YAML ({reason})") from None
+        values = parse_yaml(read_text(path, FILE_LIMIT))
+    except ValueError as error:
+        raise InputError(f"{path}: not valid YAML ({error})") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -157,9 +163,9 @@ def apply_overrides(values: Mapping[str, Any], arguments: Sequence[str]) -> dict
 
 def _parse(text: str, key: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise InputError(f"--{key}: cannot read the value {text!r}") from None
+        return parse_yaml(text)
+    except ValueError:
+        raise InputError(f"--{key}: cannot read the value {shown(text)}") from None
 
 
 def _copy(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,15 +12,32 @@ Dimension names in the annotations: `scene`, `view`, `ray`, `sample`, `height`, 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+MAX_MESSAGE = 1000  # characters
+
 
 class InputError(Exception):
     """Bad input from the user: the message is one line that names the file or key and the mend. Commands exit with 2."""
+
+    def __str__(self) -> str:
+        """One line of bounded length that any terminal can show: names and values of strangers' files are quoted in it."""
+        line = " ".join(super().__str__().split())
+        line = line if len(line) <= MAX_MESSAGE else f"{line[: MAX_MESSAGE // 2]} … {line[-MAX_MESSAGE // 2 :]}"
+        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
+def require_within(section: str, config: object, limits: Mapping[str, tuple[int, int]]) -> None:
+    """Raises `InputError` unless each named field of `config` lies within its limits, both included."""
+    for name, (low, high) in limits.items():
+        if not low <= getattr(config, name) <= high:
+            raise InputError(f"{section}.{name} must be in {low}..{high}, not {getattr(config, name)}")
 
 
 @dataclass(frozen=True)
@@ -88,8 +105,10 @@ class SceneTransform:
     radius: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.radius > 0:
-            raise InputError(f"the scene sphere's radius must be positive, not {self.radius}: set source.radius")
+        if not 0 < self.radius < math.inf:
+            raise InputError(f"the scene sphere's radius must be positive and finite, not {self.radius}: set source.radius")
+        if not all(map(math.isfinite, self.center)):
+            raise InputError(f"the scene sphere's center must be finite, not {self.center}: set source.center")
 
 
 @dataclass(frozen=True)
@@ -157,6 +176,7 @@ class SceneBatch:
     target_masks: Float[Tensor, "scene ray"] | None
     hull_points: Float[Tensor, "scene point 3"] | None = None  # in the unit sphere
     hull_inside: Float[Tensor, "scene point"] | None = None  # 1 in the visual hull of all the scene's views, 0 outside
+    scene_ids: tuple[str, ...] = ()  # for messages
 
     def to(self, device: torch.device | str) -> SceneBatch:
         """The whole batch on a device."""
@@ -164,4 +184,4 @@ class SceneBatch:
 
 
 def _moved(value, device: torch.device | str):
-    return None if value is None else value.to(device)
+    return value if value is None or isinstance(value, tuple) else value.to(device)

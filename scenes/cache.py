@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import io
+import math
 import os
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from hypernerf.reading import read_bytes
+from hypernerf.types import InputError
+
 
 def cached_pixels(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     """What `save_pixels` wrote there; None if there is nothing, or nothing whole of this shape."""
+    header = _header(shape)
     try:
-        pixels = np.load(path)
-    except (OSError, ValueError, EOFError):
+        data = bytearray(read_bytes(path, len(header) + math.prod(shape)))
+    except InputError:
         return None
-    return pixels if pixels.shape == shape and pixels.dtype == np.uint8 else None
+    if len(data) != len(header) + math.prod(shape) or not data.startswith(header):
+        return None
+    return np.frombuffer(data, np.uint8, offset=len(header)).reshape(shape)
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """How a `.npy` file of 8-bit values begins."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
 
 
 def save_pixels(path: Path, pixels: np.ndarray) -> None:
@@ -24,7 +39,7 @@ def save_pixels(path: Path, pixels: np.ndarray) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            np.save(file, pixels)
+            file.write(_header(pixels.shape) + np.ascontiguousarray(pixels, np.uint8).tobytes())
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

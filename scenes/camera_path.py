@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -12,21 +11,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hypernerf.geometry import from_opengl, is_rigid
+from hypernerf.reading import read_json
 from hypernerf.types import Cameras, InputError
 
-from .source import SceneError
+from .distortion import Distortion, Lens
+from .nerfstudio_path import is_nerfstudio_path, nerfstudio_path_cameras
+from .source import MAX_SIDE, SceneError, check_cameras
+from .views import stated_lens
 
-MAX_SIDE = 16384
+FILE_LIMIT = 1 << 25  # bytes of a transforms.json: a hundred thousand frames
+PINHOLES = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE")  # with k1 … p2, where given
 
 
 def read_transforms(path: Path) -> dict[str, Any]:
     """The file's contents. Raises `SceneError` unless it is JSON with a non-empty list of `frames`."""
-    try:
-        values = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise SceneError(f"{path}: no such file") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise SceneError(f"{path}: cannot be read as JSON ({error})") from None
+    values = read_json(path, FILE_LIMIT, SceneError)
     frames = values.get("frames") if isinstance(values, dict) else None
     if not isinstance(frames, list) or not frames or not all(isinstance(frame, dict) for frame in frames):
         raise SceneError(f"{path}: has no list of frames")
@@ -34,56 +33,83 @@ def read_transforms(path: Path) -> dict[str, Any]:
 
 
 def frame_poses(path: Path, values: dict[str, Any]) -> Float[Tensor, "frame 4 4"]:
-    """All frames' poses, in OpenCV axes. Raises `SceneError` for one that is missing or not rigid."""
+    """All frames' poses as they are written (OpenGL axes). Raises `SceneError` for one that is missing or not rigid."""
     poses = []
     for number, frame in enumerate(values["frames"]):
-        try:
-            matrix = torch.tensor(frame["transform_matrix"], dtype=torch.float32)
-        except (KeyError, TypeError, ValueError):
-            raise SceneError(f"{path}: frame {number} has no transform_matrix of numbers") from None
-        if matrix.shape == (3, 4):
-            matrix = torch.cat([matrix, torch.tensor([[0.0, 0.0, 0.0, 1.0]])])
-        if matrix.shape != (4, 4) or not bool(is_rigid(matrix)):
-            raise SceneError(f"{path}: the transform_matrix of frame {number} is no pose (4x4, rotation + translation)")
+        matrix = _matrix(frame.get("transform_matrix"))
+        if matrix is None or not bool(is_rigid(matrix)):
+            raise SceneError(f"{path}: the transform_matrix of frame {number} is no pose (4x4 numbers, rotation + translation)")
         poses.append(matrix)
-    return from_opengl(torch.stack(poses))
+    return torch.stack(poses)
 
 
-def frame_intrinsics(path: Path, values: dict[str, Any], height: int, width: int) -> Float[Tensor, "frame 4"]:
-    """fx, fy, cx, cy of each frame, from its own keys or the file's: `fl_x` (`fl_y`, `cx`, `cy`), else `camera_angle_x`.
+def _matrix(rows: Any) -> Float[Tensor, "4 4"] | None:
+    """Three or four lists of four numbers, with the last row if it is left out; None for anything else."""
+    if not isinstance(rows, list) or len(rows) not in (3, 4):
+        return None
+    if not all(isinstance(row, list) and len(row) == 4 and all(type(x) in (int, float) for x in row) for row in rows):
+        return None
+    return torch.tensor([[float(x) for x in row] for row in (*rows[:3], *(rows[3:] or [[0, 0, 0, 1]]))], dtype=torch.float64)
 
-    Lengths in a file that states `w` and `h` are for that size, and scaled to `height` x `width`.
+
+def frame_lens(where: str, own: dict[str, Any], height: int, width: int, integer_centers: bool = False) -> Lens:
+    """The lens of one frame, for an image of `height` x `width`: `fl_x` (`fl_y`, `cx`, `cy`), else `camera_angle_x`.
+
+    `own` holds the file's keys and, over them, the frame's. Lengths beside `w` and `h` are for that size and are scaled.
+    `where` begins the messages.
+
+    Raises:
+        SceneError: neither key is there, or a value is no number that a lens can have.
     """
-    rows = []
-    for number, frame in enumerate(values["frames"]):
-        own = {**values, **frame}
-        try:
-            scale_x, scale_y = width / float(own.get("w", width)), height / float(own.get("h", height))
-            if "fl_x" in own:
-                fx = float(own["fl_x"]) * scale_x
-                fy = float(own.get("fl_y", own["fl_x"])) * scale_y
-            else:
-                fx = fy = 0.5 * width / math.tan(0.5 * float(own["camera_angle_x"]))
-            cx = float(own["cx"]) * scale_x if "cx" in own else width / 2
-            cy = float(own["cy"]) * scale_y if "cy" in own else height / 2
-        except KeyError:
-            raise SceneError(f"{path}: frame {number} has neither fl_x nor camera_angle_x") from None
-        except (TypeError, ValueError, ZeroDivisionError) as error:
-            raise SceneError(f"{path}: frame {number} has intrinsics that are no numbers ({error})") from None
-        if not all(map(math.isfinite, (fx, fy, cx, cy))) or min(fx, fy) <= 0:
-            raise SceneError(f"{path}: frame {number}: focal lengths must be positive and finite")
-        rows.append([fx, fy, cx, cy])
-    return torch.tensor(rows, dtype=torch.float32)
+    try:
+        stated_width, stated_height = float(own.get("w", width)), float(own.get("h", height))
+        if not 0 < stated_width <= MAX_SIDE or not 0 < stated_height <= MAX_SIDE:
+            raise SceneError(f"{where}: an image size of {stated_width}x{stated_height} is none")
+        if "fl_x" in own:
+            fx = float(own["fl_x"])
+            fy = float(own.get("fl_y", fx))
+        else:
+            fx = fy = 0.5 * stated_width / math.tan(0.5 * float(own["camera_angle_x"]))
+        middle = 0.5 if integer_centers else 0.0  # where no principal point is stated it is the image's middle either way
+        cx = float(own["cx"]) if "cx" in own else stated_width / 2 - middle
+        cy = float(own["cy"]) if "cy" in own else stated_height / 2 - middle
+        coefficients = {key: float(own[key]) for key in ("k1", "k2", "k3", "k4", "p1", "p2") if own.get(key)}
+    except KeyError:
+        raise SceneError(f"{where} has neither fl_x nor camera_angle_x") from None
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
+        raise SceneError(f"{where} has intrinsics that are no numbers ({error})") from None
+    model = str(own.get("camera_model", "OPENCV")).upper()
+    if model not in PINHOLES and model != "OPENCV_FISHEYE":
+        known = ", ".join([*PINHOLES, "OPENCV_FISHEYE"])
+        raise SceneError(f"{where}: camera_model {model!r} is not read, only {known}: undistort the images first")
+    fisheye = model == "OPENCV_FISHEYE" or own.get("is_fisheye") is True
+    try:
+        lens = Lens(fx, fy, cx, cy, Distortion(fisheye, **coefficients) if coefficients or fisheye else None)
+    except InputError as error:
+        raise SceneError(f"{where}: {error}") from None
+    return stated_lens(lens, (stated_height, stated_width), height, width, where, integer_centers)
 
 
 def read_camera_path(path: Path) -> Cameras:
-    """The cameras of a transforms.json alone, without images; `w` and `h` say their size. Raises `InputError`."""
+    """The cameras of a transforms.json alone, without images; `w` and `h` say their size. Or a nerfstudio camera path.
+
+    Raises:
+        InputError: neither of the two.
+    """
+    values = read_json(path, FILE_LIMIT, SceneError)
+    if is_nerfstudio_path(values):
+        return nerfstudio_path_cameras(path, values)
     values = read_transforms(path)
-    sizes = {(frame.get("h", values.get("h")), frame.get("w", values.get("w"))) for frame in values["frames"]}
-    if len(sizes) > 1:
+    sizes = [[frame.get(side, values.get(side)) for side in ("h", "w")] for frame in values["frames"]]
+    if any(size != sizes[0] for size in sizes):
         raise InputError(f"{path}: frames of mixed sizes: use one w and h")
-    ((height, width),) = sizes
-    if not all(isinstance(side, (int, float)) and 1 <= side <= MAX_SIDE for side in (height, width)):
+    if not all(type(side) in (int, float) and 1 <= side <= MAX_SIDE for side in sizes[0]):
         raise InputError(f"{path}: needs w and h, the images' size in pixels (1 to {MAX_SIDE})")
-    height, width = int(height), int(width)
-    return Cameras(frame_poses(path, values), frame_intrinsics(path, values, height, width), height, width)
+    height, width = map(int, sizes[0])
+    lenses = [
+        frame_lens(f"{path}: frame {number}", {**values, **frame}, height, width) for number, frame in enumerate(values["frames"])
+    ]
+    intrinsics = torch.tensor([lens.values for lens in lenses], dtype=torch.float32)
+    cameras = Cameras(from_opengl(frame_poses(path, values)).float(), intrinsics, height, width)
+    check_cameras(str(path), cameras)
+    return cameras

@@ -7,15 +7,38 @@ from pathlib import Path
 
 import numpy as np
 
+from hypernerf.reading import inside
 from hypernerf.types import InputError
 
-from .source import Split
+from .source import Reading, SceneError, Split
+
+IMAGES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def require_root(root: str | None, name: str) -> str:
     if root is None:
         raise InputError(f"source {name!r} reads files: set source.root to their folder")
     return root
+
+
+def listed(folder: Path) -> list[Path]:
+    """What is in a scene's folder, sorted by name. Raises `SceneError` when it cannot be read."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise SceneError(f"{folder}: cannot be read as a folder ({error.strerror})") from None
+
+
+def own_file(folder: Path, name: Path | str, reading: Reading, named_by: object = None) -> Path:
+    """What a scene's folder holds under `name`. Raises `SceneError` when that leads out of the folder."""
+    return inside(folder, name, follow_links=reading.follow_links, named_by=named_by, error=SceneError)
+
+
+def image_names(folder: Path) -> list[str]:
+    """Names of the images right in `folder`, sorted. `folder` need not exist."""
+    if not folder.is_dir():
+        return []
+    return [path.name for path in listed(folder) if path.suffix.lower() in IMAGES and not path.name.startswith(".")]
 
 
 def scene_folders(root: Path, is_scene: Callable[[Path], bool]) -> list[Path]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import pickle
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -51,7 +54,7 @@ def load_split(
             raise InputError(f"{name}: images of {here[0]}x{here[1]} among scenes of {size[0]}x{size[1]}: use one size")
         yield result
     if size is None:
-        raise InputError(f"no usable scene in split {split!r} of source {config.name!r}: check source.root")
+        raise InputError(f"{config.root or config.name}: no usable scene in split {split!r}: check source.root")
 
 
 def _results(source: SceneSource, config: SourceConfig, names: Sequence[str], workers: int) -> Iterator[SceneViews | SceneError]:
@@ -66,7 +69,13 @@ def _results(source: SceneSource, config: SourceConfig, names: Sequence[str], wo
         shares = [names[i : i + SHARE] for i in range(0, len(names), SHARE)]
         waiting = [pool.submit(_load_share, source, config, share) for share in shares]
         for number, future in enumerate(waiting):
-            yield from pickle.loads(future.result())
+            try:
+                loaded = pickle.loads(future.result())
+            except BrokenProcessPool:
+                raise InputError(
+                    f"{config.root or config.name}: a process that loaded scenes was killed, for want of memory?"
+                ) from None
+            yield from loaded
             waiting[number] = None  # type: ignore[call-overload]  # what was handed on need not be kept
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -76,6 +85,16 @@ def _start_worker() -> None:
     torch.set_num_threads(1)
     threadpool_limits(1)  # NumPy's matrix products would each use all cores
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends the work
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not what the main process does then
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A pool's processes wait for work forever, also when the main process was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _load_share(source: SceneSource, config: SourceConfig, names: Sequence[str]) -> bytes:

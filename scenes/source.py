@@ -9,10 +9,13 @@ from typing import Literal, Protocol
 import torch
 
 from hypernerf.geometry import is_rigid
-from hypernerf.types import InputError, SceneViews
+from hypernerf.types import Cameras, InputError, SceneTransform, SceneViews
 
 Split = Literal["train", "val", "test"]
+MAX_DISTANCE = 1e8  # of a camera from the origin: beyond, float32 cannot tell neighbors apart, and squares overflow
+MAX_ASPECT = 1e4  # of focal lengths and centers in image sizes, either way: from fields of view of 0.01 degrees to 179.99
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+MAX_SIDE = 16384  # pixels along an image's side
 
 
 class SceneError(InputError):
@@ -20,27 +23,57 @@ class SceneError(InputError):
 
 
 @dataclass(frozen=True)
-class SourceConfig:
-    """What every source understands. Sources add their own keys by subclassing."""
+class Reading:
+    """How files become views, whatever their format. Scenes that are made on the fly have their own keys instead."""
 
-    name: str = "procedural"
-    root: str | None = None  # folder (or common prefix) the scenes are read from; embedded sources need none
-    background: tuple[float, float, float] = (1.0, 1.0, 1.0)  # what transparent pixels are composited over
+    image_size: int | None = None  # pixels along a side: images are made square and scaled to it as they are read
+    # how: their middle is taken, background is added, or they are turned so that the scene sphere just fits
+    square: Literal["crop", "pad", "frame"] = "crop"
+    integer_centers: bool = False  # the files' cx, cy count from pixel centers, not from the image's corner
+    flip_axes: bool = False  # the files' cameras look along -z (y up) where the format says +z (y down), or the reverse
+    invert_poses: bool = False  # the files' poses are world-to-camera where the format says camera-to-world, or the reverse
+    align: bool | None = None  # move and scale each scene into the scene sphere, upright; None: where the format has no frame
     center: tuple[float, float, float] | None = None  # scene sphere; None: estimated once from the training cameras
     radius: float | None = None
     near: float | None = None  # near/far: the other usual way to say it, for cameras around the origin:
     far: float | None = None  # the sphere then has radius (far - near) / 2 and its center at the origin
     up: tuple[float, float, float] | None = None  # for turntables; None: what is up in the training images
-    min_views: int = 4  # scenes with fewer views are refused
-    max_bad_scenes: int = 10  # more unusable scenes than this in a split stop the run
+    follow_links: bool = False  # links in a scene's folder may lead out of it; set it if you made them
 
     def __post_init__(self) -> None:
+        if self.image_size is not None and not 1 <= self.image_size <= MAX_SIDE:
+            raise InputError(f"source.image_size must lie between 1 and {MAX_SIDE}, not {self.image_size}")
         if (self.near is None) != (self.far is None):
             raise InputError("source.near and source.far go together: give both or neither")
         if self.near is not None and self.far is not None and not 0 <= self.near < self.far:
             raise InputError(f"source.near must be >= 0 and below source.far, not {self.near} and {self.far}")
         if self.radius is not None and not self.radius > 0:
             raise InputError(f"source.radius must be positive, not {self.radius}")
+
+    @property
+    def sphere(self) -> SceneTransform | None:
+        """The scene sphere that the configuration states; None if it is to be estimated."""
+        if self.radius is not None:
+            return SceneTransform(self.center or (0.0, 0.0, 0.0), self.radius)
+        if self.near is not None and self.far is not None:
+            return SceneTransform(self.center or (0.0, 0.0, 0.0), (self.far - self.near) / 2)
+        return None
+
+
+@dataclass(frozen=True)
+class SourceConfig(Reading):
+    """What every source understands. Sources add their own keys by subclassing."""
+
+    name: str = "procedural"
+    root: str | None = None  # folder (or common prefix) the scenes are read from; embedded sources need none
+    background: tuple[float, float, float] = (1.0, 1.0, 1.0)  # what transparent and masked pixels are composited over
+    min_views: int = 4  # scenes with fewer views are refused
+    max_bad_scenes: int = 10  # more unusable scenes than this in a split stop the run
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not all(0 <= value <= 1 for value in self.background):
+            raise InputError(f"source.background must lie in 0..1, not {self.background}")
 
 
 class SceneSource(Protocol):
@@ -103,14 +136,23 @@ def check_scene(views: SceneViews, min_views: int = 1) -> SceneViews:
     for what, tensor in (("image", images), ("mask", views.masks)):
         if tensor is not None and not bool(((tensor >= 0) & (tensor <= 1)).all()):
             raise SceneError(f"{name}: {what} values outside [0, 1] or not finite")
-    rigid = is_rigid(cameras.camera_to_world)
+    check_cameras(name, cameras)
+    if bool(((images - views.background).abs().amax(-1) < 2 / 255).all()):
+        raise SceneError(f"{name}: every view shows nothing but the background")
+    return views
+
+
+def check_cameras(name: str, cameras: Cameras) -> None:
+    """Raises `SceneError` unless all cameras [view] could have taken an image of this world: see `check_scene`."""
+    rigid = is_rigid(cameras.camera_to_world) & (cameras.positions.abs() <= MAX_DISTANCE).all(-1)
     if not bool(rigid.all()):
         raise SceneError(
             f"{name}: the pose of view {int((~rigid).nonzero()[0])} is not finite and rigid (rotation + translation)"
         )
-    focal = cameras.intrinsics[..., :2]
+    focal, center = cameras.intrinsics[..., :2], cameras.intrinsics[..., 2:]
+    size = torch.tensor([cameras.width, cameras.height])
     if not bool(torch.isfinite(cameras.intrinsics).all()) or not bool((focal > 0).all()):
         raise SceneError(f"{name}: intrinsics must be finite with positive focal lengths")
-    if bool(((images - views.background).abs().amax(-1) < 2 / 255).all()):
-        raise SceneError(f"{name}: every view shows nothing but the background")
-    return views
+    focal, center = focal / size, (center / size).abs()
+    if not bool(((focal >= 1 / MAX_ASPECT) & (focal <= MAX_ASPECT) & (center <= MAX_ASPECT)).all()):
+        raise SceneError(f"{name}: intrinsics are no camera's: a focal length or center is {MAX_ASPECT:g} times the image's size")

@@ -9,16 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hypernerf.types import Cameras, InputError, SceneViews
+from hypernerf.geometry import is_rigid
+from hypernerf.reading import inside, read_text
+from hypernerf.types import InputError, SceneViews
 
-from .folders import divide, require_root, scene_folders
-from .images import read_image
-from .source import SceneError, SourceConfig, Split, register_source
+from .distortion import Lens
+from .folders import divide, image_names, own_file, require_root, scene_folders
+from .source import MAX_SIDE, Reading, SceneError, SourceConfig, Split, register_source
+from .views import Frame, camera_pose, scene_of, stated_lens
+
+TEXT_LIMIT = 1 << 16  # bytes of a pose or of intrinsics
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,6 @@ class SrnConfig(SourceConfig):
     """`root` is the common prefix: `data/cars` for `data/cars_train`, `data/cars_val` and `data/cars_test`."""
 
     val_share: float = 0.05  # of the training scenes, set aside (seeded) where there is no `_val` folder
-    integer_centers: bool = False  # the files' cx, cy count from pixel centers, not from the image's corner
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,36 +62,42 @@ class SrnSource:
         return [f"{split}/{name}" for name in self._splits[split]]
 
     def load(self, scene_id: str) -> SceneViews:
-        return load_srn_scene(self._folders[scene_id], self.config.background, self.config.integer_centers, scene_id)
+        folder = self._folders[scene_id]
+        inside(folder.parent, folder.name, follow_links=self.config.follow_links, error=SceneError)
+        return load_srn_scene(folder, self.config.background, self.config, scene_id)
 
 
 def load_srn_scene(
-    folder: Path, background: tuple[float, float, float], integer_centers: bool = False, scene_id: str | None = None
+    folder: Path, background: tuple[float, float, float], reading: Reading | None = None, scene_id: str | None = None
 ) -> SceneViews:
     """One scene folder. Raises `SceneError` that names the file."""
-    images = sorted(path for path in (folder / "rgb").iterdir() if path.suffix.lower() in (".png", ".jpg", ".jpeg"))
-    if not images:
+    reading = reading or Reading()
+    return scene_of(folder, srn_frames(folder, reading), background, reading, scene_id)
+
+
+def srn_frames(folder: Path, reading: Reading) -> list[Frame]:
+    """The images by name. Raises `SceneError` that names the file."""
+    names = image_names(own_file(folder, "rgb", reading))
+    if not names:
         raise SceneError(f"{folder / 'rgb'}: no images")
-    pixels, masks = zip(*(read_image(path, background) for path in images), strict=True)
-    shapes = {tuple(image.shape[:2]) for image in pixels}
-    if len(shapes) > 1:
-        raise SceneError(f"{folder / 'rgb'}: images of mixed sizes {sorted(shapes)}")
-    ((height, width),) = shapes
-    poses = torch.stack([_read_pose(folder / "pose" / f"{path.stem}.txt") for path in images])
-    intrinsics = read_intrinsics(folder / "intrinsics.txt", height, width, integer_centers)
-    cameras = Cameras(poses, intrinsics.expand(len(images), 4), height, width)
-    alpha = None if any(mask is None for mask in masks) else torch.stack(masks)
-    return SceneViews(scene_id or folder.name, cameras, torch.stack(pixels), torch.tensor(background), alpha)
+    lens, size = read_intrinsics(own_file(folder, "intrinsics.txt", reading))
+
+    def lens_of(height: int, width: int) -> Lens:
+        return stated_lens(lens, size, height, width, str(folder), reading.integer_centers)
+
+    frames = []
+    for name in names:
+        pose = _read_pose(own_file(folder, f"pose/{Path(name).stem}.txt", reading))
+        frames.append(Frame(own_file(folder, f"rgb/{name}", reading), camera_pose(pose, reading, opengl=False), lens_of))
+    return frames
 
 
 def _numbers(path: Path) -> list[list[float]]:
     """The numbers of a text file, line by line; lines that are blank are left out."""
+    lines = read_text(path, TEXT_LIMIT, SceneError).splitlines()
     try:
-        lines = path.read_text().splitlines()
         return [[float(word) for word in line.split()] for line in lines if line.strip()]
-    except FileNotFoundError:
-        raise SceneError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise SceneError(f"{path}: cannot be read as numbers ({error})") from None
 
 
@@ -96,18 +105,22 @@ def _read_pose(path: Path) -> Float[Tensor, "4 4"]:
     values = [value for row in _numbers(path) for value in row]
     if len(values) != 16:
         raise SceneError(f"{path}: {len(values)} numbers, a pose has 16")
-    return torch.tensor(values, dtype=torch.float32).reshape(4, 4)
+    pose = torch.tensor(values, dtype=torch.float64).reshape(4, 4)
+    if not bool(is_rigid(pose)):
+        raise SceneError(f"{path}: no pose: it must be finite and rigid (rotation + translation)")
+    return pose
 
 
-def read_intrinsics(path: Path, height: int, width: int, integer_centers: bool = False) -> Float[Tensor, 4]:
-    """fx, fy, cx, cy for images of `height` x `width`, whatever size the file was written for."""
+def read_intrinsics(path: Path) -> tuple[Lens, tuple[int, int]]:
+    """The lens, and the height and width of the images that it is stated for."""
     rows = _numbers(path)
     if len(rows) < 4 or len(rows[0]) < 3 or len(rows[-1]) < 2:
         raise SceneError(f"{path}: expected lines `f cx cy 0`, barycenter, scale, `H W`")
     focal, cx, cy = rows[0][:3]
-    stated_height, stated_width = rows[-1][:2]
-    if not (focal > 0 and stated_height > 0 and stated_width > 0) or not np.isfinite(rows[0][:3]).all():
-        raise SceneError(f"{path}: focal length and size must be positive and finite")
-    offset = 0.5 if integer_centers else 0.0
-    x, y = width / stated_width, height / stated_height
-    return torch.tensor([focal * x, focal * y, (cx + offset) * x, (cy + offset) * y], dtype=torch.float32)
+    height, width = rows[-1][:2]
+    if not (0.5 < height <= MAX_SIDE and 0.5 < width <= MAX_SIDE):
+        raise SceneError(f"{path}: the images' size must be positive and at most {MAX_SIDE}, not {height:g} x {width:g}")
+    try:
+        return Lens(focal, focal, cx, cy), (round(height), round(width))
+    except InputError as error:
+        raise SceneError(f"{path}: {error}") from None

@@ -1,4 +1,4 @@
-"""Drawn scenes as folders that this project and others read: ShapeNet-SRN or NeRF-synthetic layout."""
+"""Drawn scenes as folders that this project and others read: ShapeNet-SRN, NeRF-synthetic or nerfstudio layout."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import UInt8
 from numpy import ndarray as Array
@@ -16,11 +17,11 @@ from hypernerf.types import Cameras
 
 
 def write_scene(folder: Path, layout: str, pixels: UInt8[Array, "view height width 4"], cameras: Cameras) -> None:
-    """One scene, whole or not at all: `layout` is `srn` or `blender`; an older folder of the name is replaced."""
+    """One scene, whole or not at all: `layout` is `srn`, `blender` or `nerfstudio`; an older folder of the name is replaced."""
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    {"srn": _write_srn, "blender": _write_blender}[layout](temporary, pixels, cameras)
+    {"srn": _write_srn, "blender": _write_blender, "nerfstudio": _write_nerfstudio}[layout](temporary, pixels, cameras)
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
 
@@ -38,6 +39,17 @@ def _write_srn(folder: Path, pixels: Array, cameras: Cameras) -> None:
 
 
 def _write_blender(folder: Path, pixels: Array, cameras: Cameras) -> None:
+    across = 2 * math.atan(cameras.width / 2 / float(cameras.intrinsics[0, 0]))
+    _write_transforms(folder, pixels, cameras, {"camera_angle_x": across})
+
+
+def _write_nerfstudio(folder: Path, pixels: Array, cameras: Cameras) -> None:
+    """As ns-process-data writes it; its loader blends the images' alpha with the background it is told."""
+    distortion = dict.fromkeys(("k1", "k2", "p1", "p2"), 0.0)
+    _write_transforms(folder, pixels, cameras, {"camera_model": "OPENCV", **distortion})
+
+
+def _write_transforms(folder: Path, pixels: Array, cameras: Cameras, facts: dict[str, Any]) -> None:
     (folder / "images").mkdir()
     frames = []
     for number, (image, pose) in enumerate(zip(pixels, to_opengl(cameras.camera_to_world), strict=True)):
@@ -45,7 +57,6 @@ def _write_blender(folder: Path, pixels: Array, cameras: Cameras) -> None:
         frames.append({"file_path": f"images/{number:04d}.png", "transform_matrix": pose.tolist()})
     fx, fy, cx, cy = cameras.intrinsics[0].tolist()
     values = {
-        "camera_angle_x": 2 * math.atan(cameras.width / 2 / fx), "fl_x": fx, "fl_y": fy, "cx": cx, "cy": cy,
-        "w": cameras.width, "h": cameras.height, "frames": frames,
+        **facts, "fl_x": fx, "fl_y": fy, "cx": cx, "cy": cy, "w": cameras.width, "h": cameras.height, "frames": frames,
     }  # fmt: skip
     (folder / "transforms.json").write_text(json.dumps(values, indent=1))

@@ -10,7 +10,11 @@ import torch
 
 from hypernerf.fields import FieldSpec, FieldWeights, SceneField, initial_weights
 from hypernerf.geometry import orbit_cameras
+from hypernerf.models import EncoderConfig, HypernetworkConfig, ImageEncoderConfig, LiftConfig, SetEncoderConfig
+from hypernerf.training import Experiment, TrainConfig, store_scene
+from hypernerf.training.store import BatchConfig
 from hypernerf.types import Cameras, SceneTransform
+from scenes.procedural import ProceduralConfig, ProceduralSource
 
 torch.set_num_threads(2)
 
@@ -21,8 +25,31 @@ def _cache(tmp_path_factory):
 
 
 @pytest.fixture
+def _one_thread():
+    """For tiny models: threads wait for each other longer than they work."""
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def stored():
+    source = ProceduralSource(ProceduralConfig(size=16, views=6, train_scenes=4))
+    return [store_scene(source.load(name)) for name in source.scene_ids("train")]
+
+
+@pytest.fixture
 def cameras() -> Cameras:
     return orbit(4)
+
+
+def tiny(**train) -> Experiment:
+    return Experiment(
+        encoder=EncoderConfig(ImageEncoderConfig(16, (8, 16)), SetEncoderConfig(width=32), LiftConfig(4, 8)),
+        hypernetwork=HypernetworkConfig(latent=16, width=32, rank=2),
+        field=FieldSpec(width=16, depth=2, position_frequencies=2, plane_resolution=6, plane_channels=2, volume_resolution=4),
+        train=TrainConfig(**{"steps": 20, "samples": 8, "device": "cpu", "batch": BatchConfig(scenes=3, rays=16), **train}),
+    )
 
 
 def orbit(count: int, size: int = 24) -> Cameras:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -26,10 +27,12 @@ import scenes
 from scenes.source import SceneSource, SourceConfig, source_config_type
 
 from ..config import from_dict
+from ..interrupts import stopping_on_signals
 from ..training import Experiment
 from ..types import InputError, SceneTransform
 
 T = TypeVar("T")
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -49,9 +52,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
-    """Runs a command: exit code 0 done, 2 bad input (one line on stderr), 130 interrupted."""
+    """Runs a command: exit code 0 done, 2 bad input (one line on stderr), 130 interrupted by Ctrl-C or SIGTERM."""
     try:
-        code = main(sys.argv[1:]) or 0
+        with stopping_on_signals():
+            code = main(sys.argv[1:]) or 0
     except InputError as error:
         print("error: " + " ".join(str(error).split()), file=sys.stderr)
         code = 2
@@ -61,6 +65,11 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
     except BrokenPipeError:  # the reader of our output went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        print(f"error: {error.filename or 'the disk'}: {error.strerror}: make room, then go on", file=sys.stderr)
+        code = 2
     sys.exit(code)
 
 
@@ -79,11 +88,7 @@ def parse_config(values: dict, file: str) -> tuple[SourceConfig, Experiment]:
 
 def sphere_of(config: SourceConfig) -> SceneTransform | None:
     """The scene sphere that the configuration states; None if it is to be estimated."""
-    if config.near is not None and config.far is not None and config.radius is None:
-        config = replace(config, radius=(config.far - config.near) / 2)
-    if config.radius is None:
-        return None
-    return SceneTransform(config.center or (0.0, 0.0, 0.0), config.radius)
+    return config.sphere
 
 
 def open_source(config: SourceConfig) -> SceneSource:
@@ -98,6 +103,11 @@ def check_writable(folder: Path, option: str) -> None:
             pass
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}): choose another {option}") from None
+
+
+def warn(text: str) -> None:
+    """One line that is seen, and does not stop the work."""
+    console.print(f"[yellow]{escape(' '.join(text.split()))}[/]")
 
 
 def progress_bar(*extra: ProgressColumn) -> Progress:

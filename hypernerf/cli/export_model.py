@@ -11,17 +11,23 @@ from ..config import dump_yaml, load_yaml
 from ..files import write_atomically
 from ..training.checkpoint import load_checkpoint, write_weights
 from .common import Parser, check_writable, console
+from .hub import push_to_hub
 from .session import load_run
 
 
 def main(arguments: Sequence[str]) -> None:
     parser = Parser(
         "Write what reconstruct.py and evaluate.py need of a run, and nothing else: its configuration and its weights in half "
-        "precision, about an eighth of a checkpoint with its training state. The folder takes a run's place.",
+        "precision, about an eighth of a checkpoint with its training state. The folder takes a run's place; with --push "
+        "it is also uploaded, and others name it hub:OWNER/NAME instead of a run.",
         "  python tools/export_model.py runs/quickstart -o out/model",
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of a tools/fit_scenes.py run, or pretrained:NAME")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    parser.add_argument(
+        "--push", metavar="OWNER/NAME", help="upload it to this repository of the Hugging Face hub (extra hub, and a login)"
+    )
+    parser.add_argument("--private", action="store_true", help="if the repository is made anew, for its owner alone")
     options = parser.parse_args(arguments)
     run = load_run(options.run)  # what cannot be loaded is not worth handing on
     _, tensors = load_checkpoint(run.folder)
@@ -31,3 +37,5 @@ def main(arguments: Sequence[str]) -> None:
     write_atomically(options.output / "config.yaml", lambda path: path.write_text(dump_yaml(values)))
     path = write_weights(options.output, run.step, {name: value.to(torch.float16) for name, value in tensors.items()})
     console.print(f"{options.output}: step {run.step}, {path.stat().st_size / 1e6:.1f} MB")
+    if options.push:
+        console.print(push_to_hub(options.output, options.push, options.private))

@@ -12,9 +12,10 @@ from rich.progress import TextColumn
 
 from scenes.source import SourceConfig
 
-from ..config import apply_overrides, dump_yaml, load_yaml, to_dict
+from ..config import apply_overrides, dump_yaml, load_yaml
 from ..export import Row, comparison_sheet, save_image
-from ..files import write_atomically
+from ..files import make_folder, remove_leftovers, write_atomically
+from ..memory import keep_freed_memory
 from ..training import (
     Experiment,
     StepReport,
@@ -27,18 +28,21 @@ from ..training import (
     shared_up,
     target_views,
 )
-from ..training.checkpoint import saved_steps
-from ..training.logs import append_metrics, open_tensorboard
+from ..training.checkpoint import load_for_resuming, saved_steps
+from ..training.logs import append_metrics, keep_metrics_until, open_tensorboard
 from ..types import InputError
-from .common import Parser, check_writable, console, open_source, parse_config, progress_bar, sphere_of
+from .common import Parser, check_writable, console, open_source, parse_config, progress_bar, sphere_of, warn
 from .finish import finish_run
 from .session import load_run, load_scenes
+from .taking_up import Settings, facts_of, refuse_changes, taken_up
 
 EXAMPLE = """  python tools/fit_scenes.py configs/quickstart.yaml --out runs/try --train.minutes 1
-  python tools/fit_scenes.py configs/quickstart.yaml --out runs/try --resume"""
+  python tools/fit_scenes.py configs/quickstart.yaml --out runs/try --train.minutes 1 --resume
+  python tools/fit_scenes.py configs/quickstart.yaml --out runs/try --train.minutes 2 --resume --allow-change train.minutes"""
 
 
 def main(arguments: Sequence[str]) -> int:
+    keep_freed_memory()
     parser = Parser(
         "Train on many scenes; RUN then holds checkpoints, metrics.json and report.html. Any key of the configuration can be "
         "set by --section.key VALUE, for instance --train.minutes 30 --source.root DIR.",
@@ -47,31 +51,47 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("config", metavar="CONFIG", help="a YAML file; see configs/")
     parser.add_argument("--out", metavar="RUN", type=Path, help="run folder (default: runs/NAME of the configuration)")
     parser.add_argument("--resume", action="store_true", help="go on from RUN's newest checkpoint, if it has one")
+    parser.add_argument(
+        "--allow-change", nargs="+", default=[], metavar="KEY",
+        help="with --resume: keys or sections, such as train.steps or source.root, that may differ from how RUN was started",
+    )  # fmt: skip
     options, overrides = parser.parse_known_args(arguments)
-    values = apply_overrides(load_yaml(options.config), overrides)
-    source, experiment = parse_config(values, options.config)
+    settings = Settings(*parse_config(apply_overrides(load_yaml(options.config), overrides), options.config))
     folder = options.out or Path("runs") / Path(options.config).stem
-    started = bool(saved_steps(folder)) if folder.exists() else False
-    if started and not options.resume:
+    if saved_steps(folder) and not options.resume:
         raise InputError(f"{folder}: already holds a run: give --resume to go on with it, or another --out")
     check_writable(folder, "--out")
-    (folder / "samples").mkdir(exist_ok=True)
+    for place in (folder, folder / "samples", folder / "checkpoints"):
+        make_folder(place)
+        remove_leftovers(place)
+    try:
+        return _fit(settings, folder, options.allow_change)
+    except KeyboardInterrupt:
+        steps = saved_steps(folder)
+        how = f"--resume goes on from step {steps[-1]}" if steps else "before the first step"
+        console.print(f"interrupted: {how} in {folder}")
+        return 130
 
-    training, source = load_training(source)
+
+def _fit(settings: Settings, folder: Path, allowed: Sequence[str]) -> int:
+    checkpoint = load_for_resuming(folder, warn) if saved_steps(folder) else None
+    if checkpoint is not None:
+        settings = taken_up(settings, checkpoint.state.get("facts"), allowed, folder)
+    training, source = load_training(settings.source)
+    settings, experiment = replace(settings, source=source), settings.experiment
+    facts = facts_of(settings, training)
     validation = load_scenes(source, "val", sphere_of(source))
-    write_atomically(
-        folder / "config.yaml",
-        lambda path: path.write_text(dump_yaml({"source": to_dict(source), **to_dict(experiment)})),
-    )
-    trainer = Trainer(experiment, training, folder)
-    if started:
-        trainer.resume()
+    trainer = Trainer(experiment, training, folder, facts)
+    if checkpoint is not None:
+        refuse_changes(checkpoint.state["facts"], facts, allowed, folder)
+        trainer.resume(checkpoint)
+        keep_metrics_until(folder, trainer.step)
         console.print(f"resumed at step {trainer.step}, {trainer.minutes:.1f} minutes in")
     else:
         (folder / "metrics.jsonl").unlink(missing_ok=True)
+    write_atomically(folder / "config.yaml", lambda path: path.write_text(dump_yaml(settings.to_dict())))
     if not _train(trainer, experiment, validation, folder):
-        console.print(f"interrupted: --resume goes on from step {trainer.step} in {folder}")
-        return 130
+        raise KeyboardInterrupt
     finish_run(load_run(folder), open_source(source), len(training))
     return 0
 
@@ -92,6 +112,8 @@ def _train(trainer: Trainer, experiment: Experiment, validation: list[StoredScen
     writer = open_tensorboard(folder) if experiment.train.tensorboard else None
 
     def summary() -> str:
+        if not recent:
+            return f"step {trainer.step}"
         mean = {name: sum(getattr(r, name) for r in recent) / len(recent) for name in ("loss", "psnr", "rays_per_second")}
         speed = f"{mean['rays_per_second'] / 1e3:.1f}k rays/s"
         return f"step {trainer.step}  loss {mean['loss']:.4f}  PSNR {mean['psnr']:.2f} dB  {speed}"
@@ -100,6 +122,11 @@ def _train(trainer: Trainer, experiment: Experiment, validation: list[StoredScen
         task = progress.add_task("train", total=1.0, text="")
 
         def on_step(report: StepReport) -> None:
+            if report.skipped:
+                names = ", ".join(report.skipped)
+                append_metrics(folder, {"kind": "skipped", "step": report.step, "scenes": report.skipped})
+                warn(f"step {report.step} skipped, its loss or gradient is not finite: {names}")
+                return
             recent.append(report)
             progress.update(task, completed=report.progress, text=summary())
             if report.step % 20 == 0:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.progress import MofNCompleteColumn
 
-from scenes.detect import load_scene_folder
+from scenes.detect import load_scene_folder, scene_format
 from scenes.source import SceneError, check_scene
 
 from ..fields import FieldWeights, save_scene_file
@@ -21,8 +22,10 @@ from .session import Run, load_run
 def main(arguments: Sequence[str]) -> None:
     parser = Parser(
         "Read a few posed images of a scene and write its field: a file of tens of kilobytes that render_views.py and "
-        "export_mesh.py read. The scene is a folder in any known format (SRN, NeRF-synthetic transforms.json), or the name "
-        "of a scene of the run's own source.",
+        "export_mesh.py read. The scene is a folder in any known format (docs/formats.md: COLMAP, nerfstudio, NeRF-synthetic, "
+        "SRN, NMR, learnit, and photos alone for a model that reads no cameras), or the name of a scene of the run's source. "
+        "Images are made square and scaled to the size that the run was trained on. `--source.KEY VALUE` sets how a folder is "
+        "read, for instance --source.align true for cameras in an arbitrary frame.",
         "  python tools/reconstruct.py runs/quickstart --scene test-chairs-00003 --views 0 1 2 -o out/chair.field.safetensors",
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of a tools/fit_scenes.py run")
@@ -41,6 +44,7 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError(f"--adapt {options.adapt}: give a number of steps, at least 0")
     check_writable(options.output.parent, "-o")
     run = load_run(options.run, overrides)
+    _require_cameras(run, Path(options.scene), options.adapt)
     views = _select(_load(run, options.scene), options.views)
     started = time.perf_counter()
     (scene,) = normalized([store_scene(views)], run.transform)
@@ -69,11 +73,34 @@ def _adapted(run: Run, scene: StoredScene, steps: int) -> FieldWeights:
 
 def _load(run: Run, name: str) -> SceneViews:
     if Path(name).exists():
-        return check_scene(load_scene_folder(Path(name), run.source.background))
+        return _load_folder(run, Path(name))
     source = open_source(run.source)
     if any(name in source.scene_ids(split) for split in ("train", "val", "test")):
         return check_scene(source.load(name))
     raise InputError(f"{name}: no such folder, and no scene of the run's source {run.source.name!r} has this name: check --scene")
+
+
+def _load_folder(run: Run, folder: Path) -> SceneViews:
+    """A scene of the user's own, its images brought to the size that the run was trained on unless `source` says another."""
+    source = run.source
+    height, width = run.mean_image.shape[:2]
+    if source.image_size is None and height == width:
+        source = replace(source, image_size=height)
+    return check_scene(load_scene_folder(folder, source.background, source))
+
+
+def _require_cameras(run: Run, folder: Path, adapt: int) -> None:
+    """Raises `InputError` for photos without cameras, where something is asked of them that needs cameras."""
+    known = scene_format(folder) if folder.is_dir() else None
+    if known is None or known.name != "images":
+        return
+    if run.experiment.encoder.image.rays:
+        raise InputError(
+            f"{folder}: photos without cameras, and the model of this run needs cameras: find them with COLMAP, or train one "
+            "that does without (configs/pose_free.yaml)"
+        )
+    if adapt:
+        raise InputError(f"{folder}: photos without cameras cannot be rendered to be compared with: leave out --adapt")
 
 
 def _select(views: SceneViews, numbers: Sequence[int] | None) -> SceneViews:

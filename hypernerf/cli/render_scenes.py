@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from rich.markup import escape
 
 from scenes.meshes import divide_meshes, mesh_files
 from scenes.orbits import surrounding_cameras
 from scenes.source import SceneError
 from scenes.writing import write_scene
 
+from ..reading import inside
 from ..types import InputError
 from .common import Parser, check_writable, console, tracked
 
@@ -32,14 +34,14 @@ def main(arguments: Sequence[str]) -> None:
     parser = Parser(
         "Draw every .glb, .gltf, .obj and .ply file under MESH_DIR from all sides: textured, lit, anti-aliased, with an alpha "
         "channel. Objects are scaled into the unit sphere, z up. OUT_train, OUT_val and OUT_test (srn) or OUT/train, OUT/val "
-        "and OUT/test (blender) then hold a folder each; color variants of one object stay in one split.",
+        "and OUT/test (blender, nerfstudio) then hold a folder each; color variants of one object stay in one split.",
         "  python tools/render_scenes.py out out/meshes --views 24 --size 64     (the mesh that make demo left in out/)",
     )
     parser.add_argument("meshes", metavar="MESH_DIR", type=Path, help="searched with its subfolders")
-    parser.add_argument("out", metavar="OUT", type=Path, help="folder (blender) or common prefix (srn) to write")
+    parser.add_argument("out", metavar="OUT", type=Path, help="folder (blender, nerfstudio) or common prefix (srn) to write")
     parser.add_argument("--size", type=int, default=64, help="pixels along a side (default: 64)")
     parser.add_argument("--views", type=int, default=24, help="views an object (default: 24)")
-    parser.add_argument("--format", choices=("srn", "blender"), default="srn", help="layout (default: srn)")
+    parser.add_argument("--format", choices=("srn", "blender", "nerfstudio"), default="srn", help="layout (default: srn)")
     parser.add_argument("--supersample", type=int, default=3, help="rays a pixel: the square of this (default: 3)")
     parser.add_argument("--up", choices=("y", "z"), default="y", help="the files' up axis (default: y)")
     parser.add_argument("--val-share", type=float, default=0.05, help="share of the objects in val (default: 0.05)")
@@ -59,11 +61,11 @@ def main(arguments: Sequence[str]) -> None:
     check_writable(options.out.parent, "OUT")
     draw = partial(
         _draw, size=options.size, views=options.views, layout=options.format, supersample=options.supersample,
-        up=options.up, seed=options.seed,
+        up=options.up, seed=options.seed, root=options.meshes,
     )  # fmt: skip
     problems = [text for text in tracked(_results(draw, jobs, options.workers), "draw", len(jobs)) if text]
     for text in problems:
-        console.print(f"[yellow]left out: {text}[/]")
+        console.print(f"[yellow]left out: {escape(text)}[/]")
     console.print(
         f"{len(jobs) - len(problems)} of {len(jobs)} objects drawn, {options.views} views of {options.size}x{options.size} each"
     )
@@ -96,14 +98,15 @@ def _results(draw: partial, jobs: list[_Job], workers: int) -> Iterator[str]:
         yield from pool.map(draw, jobs, chunksize=4)
 
 
-def _draw(job: _Job, *, size: int, views: int, layout: str, supersample: int, up: str, seed: int) -> str:
+def _draw(job: _Job, *, size: int, views: int, layout: str, supersample: int, up: str, seed: int, root: Path) -> str:
     """Draws and writes one object; what went wrong, or nothing."""
     from scenes.mesh_rendering import draw_views, load_mesh, to_pixels
 
     torch.set_num_threads(1)
     cameras = surrounding_cameras(np.random.default_rng([seed, job.number]), views, size)
     try:
-        pixels = to_pixels(draw_views(load_mesh(job.mesh, up), cameras, supersample)).numpy()
+        mesh = load_mesh(inside(root, job.mesh.absolute(), error=SceneError), up, root)
+        pixels = to_pixels(draw_views(mesh, cameras, supersample)).numpy()
     except SceneError as error:
         return str(error)
     if not pixels[..., 3].any():

@@ -11,26 +11,36 @@ import torch
 from scenes.camera_path import read_camera_path
 
 from ..export import save_frames
-from ..export.sheet import to_bytes
+from ..export.maps import KINDS, view_picture
 from ..fields import SceneField, load_scene_file
 from ..geometry import normalize_cameras, orbit_cameras
 from ..rendering import RenderSettings, render_views
-from ..types import Cameras, InputError
+from ..types import Cameras, InputError, RenderOutput
 from .common import Parser, check_writable, console, tracked
 
 
 def main(arguments: Sequence[str]) -> None:
     parser = Parser(
-        "Render a scene file: a turn around the object, or given cameras (nerfstudio's transforms.json: OpenGL axes, the "
-        "units of the scene's own cameras).",
-        "  python tools/render_views.py out/chair.field.safetensors --orbit 36 --size 128 128 -o out/chair.mp4",
+        "Render a scene file: a turn around the object, or given cameras (nerfstudio's transforms.json or camera path: OpenGL "
+        "axes, the units of the scene's own cameras); colors, depth and opacity side by side.",
+        "  python tools/render_views.py out/chair.field.safetensors --orbit 36 --size 128 128 -o out/chair.mp4\n"
+        "  python tools/render_views.py out/chair.field.safetensors --show color depth opacity -o out/chair.gif",
     )
     parser.add_argument("scene", metavar="SCENE", type=Path, help="NAME.field.safetensors of tools/reconstruct.py")
     path = parser.add_mutually_exclusive_group()
     path.add_argument("--orbit", type=int, metavar="N", help="N views around the object (default: 36)")
-    path.add_argument("--cameras", type=Path, metavar="FILE", help="transforms.json with the cameras to render")
+    path.add_argument("--cameras", type=Path, metavar="FILE", help="transforms.json, or nerfstudio's camera path")
     parser.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="pixels (default: 128 128, or the cameras' own)")
     parser.add_argument("--elevation", type=float, default=25.0, metavar="DEGREES", help="of the orbit (default: 25)")
+    parser.add_argument(
+        "--show",
+        nargs="+",
+        choices=KINDS,
+        default=["color"],
+        metavar="WHAT",
+        help="color, depth, opacity, side by side (default: color)",
+    )
+    parser.add_argument("--fps", type=int, default=20, metavar="N", help="frames a second of a video (default: 20)")
     parser.add_argument("--samples", type=int, default=64, metavar="N", help="points a ray (default: 64)")
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="OUT", help="FILE.mp4, FILE.gif, or a folder for 0000.png …"
@@ -38,16 +48,32 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     if options.output.suffix.lower() not in ("", ".mp4", ".gif"):
         raise InputError(f"{options.output}: unknown format {options.output.suffix!r}: use FILE.mp4, FILE.gif or a folder")
+    if not 1 <= options.fps <= 120:
+        raise InputError(f"--fps must be between 1 and 120, not {options.fps}")
     check_writable(options.output.parent, "-o")
     scene = load_scene_file(options.scene)
     cameras = _cameras(scene, options)
     settings = RenderSettings(samples=options.samples)
-    frames = []
+    views = []
     for number in tracked(range(len(cameras)), "render"):
         view = render_views(scene.weights, cameras[number : number + 1], torch.tensor(scene.background), settings)
-        frames.append(to_bytes(view.color[0]))
-    save_frames(options.output, np.stack(frames))
+        views.append(RenderOutput(view.color[0], view.opacity[0], view.depth[0]))
+    near, far = _depth_range(views)
+    frames = [view_picture(view, options.show, (near, far), scene.background) for view in views]
+    save_frames(options.output, np.stack(frames), options.fps)
     console.print(f"{options.output}: {len(frames)} views of {cameras.height}x{cameras.width}")
+    if "depth" in options.show:
+        radius = scene.transform.radius
+        console.print(f"depth from {near * radius:.4g} (yellow) to {far * radius:.4g} (dark blue), in the scene's own units")
+
+
+def _depth_range(views: Sequence[RenderOutput]) -> tuple[float, float]:
+    """The nearest and the farthest depth in any view; never equal."""
+    depths = torch.cat([view.depth[view.depth > 0] for view in views])
+    if not len(depths):
+        return 0.0, 1.0
+    near = float(depths.min())
+    return near, max(float(depths.max()), near + 1e-6)
 
 
 def _cameras(scene: SceneField, options) -> Cameras:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,11 @@ from scenes.source import SourceConfig, Split
 from ..config import apply_overrides, load_yaml
 from ..fields import FieldWeights, SceneField
 from ..models import Generator, Lifted, SceneCode
+from ..models.generator import no_larger_than
 from ..training import Experiment, StoredScene, normalized, store_scene
 from ..training.checkpoint import generator_tensors, load_checkpoint
 from ..types import Cameras, InputError, SceneTransform
-from .common import console, open_source, parse_config, sphere_of, tracked
+from .common import open_source, parse_config, sphere_of, tracked, warn
 from .pretrained import model_folder
 
 
@@ -56,7 +57,9 @@ class Run:
 
 
 def load_run(folder: Path | str, overrides: Sequence[str] = ()) -> Run:
-    """The newest checkpoint of a run folder (or `pretrained:NAME`), its configuration changed by `--section.key VALUE` arguments.
+    """The newest checkpoint of a run folder (or `pretrained:NAME`, `hub:OWNER/NAME`).
+
+    `overrides` are `--section.key VALUE` arguments that change its configuration.
 
     Raises:
         InputError: not a run folder, or one whose parts do not fit each other.
@@ -66,22 +69,45 @@ def load_run(folder: Path | str, overrides: Sequence[str] = ()) -> Run:
     if not config.is_file():
         raise InputError(f"{folder}: not a run folder (no config.yaml): give the --out of a tools/fit_scenes.py run")
     source, experiment = parse_config(apply_overrides(load_yaml(config), overrides), str(config))
-    step, tensors = load_checkpoint(folder)
-    generator = Generator(experiment.generator)
+    step, tensors = load_checkpoint(folder, warn)
+    own = generator_tensors(tensors)
     try:
-        generator.load_state_dict(generator_tensors(tensors))
-        volumes = [tensors[name] for name in ("mean_code.learned", "mean_code.seen") if name in tensors]
-        code = SceneCode(tensors["mean_code.latent"], Lifted(*volumes) if volumes else None)
-        image = tensors["mean_image"]
-    except (RuntimeError, KeyError) as error:
+        with no_larger_than(sum(value.numel() for value in own.values())):
+            generator = Generator(experiment.generator)
+        generator.load_state_dict(own)
+        code, image = _mean_code(generator, tensors), tensors["mean_image"]
+        if image.ndim != 3 or image.shape[-1] != 3:
+            raise InputError(f"mean_image has shape {list(image.shape)}, not [height, width, 3]")
+    except (InputError, RuntimeError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{folder}: the checkpoint does not fit config.yaml ({reason}): train anew in another --out") from None
     return Run(folder, source, experiment, generator.eval().requires_grad_(False), code, image, step)
 
 
+def _mean_code(generator: Generator, tensors: Mapping[str, Tensor]) -> SceneCode:
+    """The checkpoint's mean code. Raises `KeyError` or `InputError` when it is not one of this generator's."""
+    shapes: dict[str, tuple[int, ...]] = {"latent": (1, generator.config.hypernetwork.latent)}
+    if generator.lift is not None:
+        lifted = generator.lift.shape
+        shapes |= {"learned": (1, lifted.features, *(lifted.size,) * 3), "seen": (1, lifted.places, lifted.colors)}
+    parts = {name: tensors[f"mean_code.{name}"] for name in shapes}
+    for name, shape in shapes.items():
+        if tuple(parts[name].shape) != shape:
+            raise InputError(f"mean_code.{name} has shape {list(parts[name].shape)}, not {list(shape)}")
+    return SceneCode(parts["latent"], Lifted(parts["learned"], parts["seen"]) if generator.lift is not None else None)
+
+
+def from_pretrained(name: Path | str) -> Run:
+    """A model as it was handed on: the folder of a run or of tools/export_model.py, `pretrained:NAME`, or `hub:OWNER/NAME`.
+
+    A folder is read without any network. `.generator` maps context images to field weights; see `tools/reconstruct.py`.
+    """
+    return load_run(name)
+
+
 def load_scenes(source: SourceConfig, split: Split, transform: SceneTransform | None) -> list[StoredScene]:
     """All usable scenes of a split, brought into the scene sphere if `transform` is given; unusable ones are named."""
     opened = open_source(source)
-    views = load_split(opened, source, split, on_problem=lambda text: console.print(f"[yellow]{text}[/]"))
+    views = load_split(opened, source, split, on_problem=warn)
     stored = [store_scene(v) for v in tracked(views, f"load {split} scenes", len(opened.scene_ids(split)))]
     return stored if transform is None else normalized(stored, transform)

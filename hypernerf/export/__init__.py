@@ -1,10 +1,15 @@
 """From field weights to what people keep: meshes, videos, comparison sheets."""
 
+from .decimate import decimated
 from .mesh import ExtractedMesh, extract_mesh, save_mesh, silhouette_agreement
+from .mesh_check import mesh_psnr
+from .placement import Placement, moved
 from .sheet import Row, comparison_sheet, save_image
+from .texture import texture_mesh
+from .textured_mesh import TexturedMesh, save_textured_mesh
 from .video import save_frames
 
 __all__ = [
-    "ExtractedMesh", "Row", "comparison_sheet", "extract_mesh", "save_frames", "save_image", "save_mesh",
-    "silhouette_agreement",
+    "ExtractedMesh", "Placement", "Row", "TexturedMesh", "comparison_sheet", "decimated", "extract_mesh", "mesh_psnr", "moved",
+    "save_frames", "save_image", "save_mesh", "save_textured_mesh", "silhouette_agreement", "texture_mesh",
 ]  # fmt: skip

@@ -55,19 +55,19 @@ def extract_mesh(scene: SceneField, resolution: int = 128, level: float = SURFAC
     vertices, faces, _, _ = marching_cubes(volume, level, gradient_direction="descent")
     # grid order is z, y, x; cell i of the unpadded grid has its center at (i + 0.5) * 2 / resolution - 1
     points = ((vertices[:, ::-1] - 0.5) * (2 / resolution) - 1).astype(np.float32).copy()
-    colors = _colors(scene.weights, torch.from_numpy(points))
+    colors = surface_colors(scene.weights, points)
     user = points * scene.transform.radius + np.array(scene.transform.center, dtype=np.float32)
-    return ExtractedMesh(user.astype(np.float32), faces.astype(np.int64), colors.numpy())
+    return ExtractedMesh(user.astype(np.float32), faces.astype(np.int64), colors)
 
 
 @torch.no_grad()
-def _colors(weights: FieldWeights, points: torch.Tensor, chunk: int = 1 << 16) -> torch.Tensor:
-    """The field's color at points, seen from outside, head on, as far as the direction matters."""
+def surface_colors(weights: FieldWeights, points: Float[Array, "point 3"], chunk: int = 1 << 16) -> Float[Array, "point 3"]:
+    """The field's color at points of the scene sphere, seen from outside, head on, as far as the direction matters."""
     parts = []
-    for part in points.split(chunk):
+    for part in torch.from_numpy(points).to(weights.device).split(chunk):
         inwards = -torch.nn.functional.normalize(part, dim=-1)
         parts.append(radiance_field(part[None], inwards[None], weights).color[0])
-    return torch.cat(parts)
+    return torch.cat(parts).cpu().numpy()
 
 
 def to_trimesh(mesh: ExtractedMesh) -> trimesh.Trimesh:

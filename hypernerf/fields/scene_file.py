@@ -7,19 +7,23 @@ format's version, the architecture, the transform back to the user's coordinates
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from ..config import from_dict
 from ..files import write_atomically
+from ..reading import parse_json, shown
+from ..tensor_files import read_tensors
 from ..types import InputError, SceneTransform
 from .spec import FieldSpec
 from .weights import FieldWeights
 
 FORMAT_VERSION = 1
+SIZE_LIMIT = 1 << 29  # bytes; the largest field that a spec allows has half of it
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,16 @@ class SceneField:
     up: tuple[float, float, float] = (0.0, 0.0, 1.0)  # in the user's axes
     camera_distance: float = 2.6  # from which the scene was seen, in scene-sphere radii: where an orbit is placed
     field_of_view_degrees: float = 45.0
+
+    def __post_init__(self) -> None:
+        if len(self.weights) != 1:
+            raise InputError(f"a scene file holds one scene, not {len(self.weights)}")
+        if not all(0 <= value <= 1 for value in self.background):
+            raise InputError(f"background must lie in 0..1, not {self.background}")
+        if not 0 < math.hypot(*self.up) < math.inf:
+            raise InputError(f"up must be a direction, not {self.up}")
+        if not 0 < self.camera_distance < math.inf or not 0 < self.field_of_view_degrees < 180:
+            raise InputError("camera_distance must be positive and finite, field_of_view_degrees between 0 and 180")
 
 
 def save_scene_file(path: Path | str, scene: SceneField) -> None:
@@ -52,28 +66,22 @@ def load_scene_file(path: Path | str) -> SceneField:
         InputError: no such file, not a scene file, truncated, of another format version, or with tensors that do not fit.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{path}: no such scene file: make one with tools/reconstruct.py")
+    tensors, metadata = read_tensors(path, SIZE_LIMIT)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {})["hypernerf"])
-            tensors = {name: file.get_tensor(name).to(torch.float32)[None] for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
-        raise InputError(f"{path}: not a scene file, or truncated ({error}): make it anew") from None
-    version = metadata.get("version") if isinstance(metadata, dict) else None
+        facts = parse_json(metadata["hypernerf"])
+        version = facts.pop("version")
+    except (KeyError, AttributeError, TypeError, ValueError):
+        raise InputError(f"{path}: not a scene file: make one with tools/reconstruct.py") from None
     if version != FORMAT_VERSION:
-        raise InputError(f"{path}: scene file of version {version}, this program reads {FORMAT_VERSION}: make it anew")
+        raise InputError(f"{path}: scene file of version {shown(version)}, this program reads {FORMAT_VERSION}: make it anew")
     try:
-        spec = FieldSpec(**metadata.pop("spec"))
-        transform = SceneTransform(tuple(metadata["transform"]["center"]), metadata["transform"]["radius"])
-        return SceneField(
-            name=metadata["name"],
-            weights=FieldWeights(spec, tensors),
-            transform=transform,
-            background=tuple(metadata["background"]),
-            up=tuple(metadata["up"]),
-            camera_distance=float(metadata["camera_distance"]),
-            field_of_view_degrees=float(metadata["field_of_view_degrees"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        missing = {f.name for f in fields(SceneField)} - {"weights"} - facts.keys()
+        if missing:
+            raise InputError(f"lacks {', '.join(sorted(missing))}")
+        spec = from_dict(FieldSpec, facts.pop("spec", {}), "spec")
+        weights = FieldWeights(spec, {name: value[None] for name, value in tensors.items()})
+        return from_dict(SceneField, facts, weights=weights)
+    except (InputError, TypeError, ValueError) as error:
         raise InputError(f"{path}: the scene file's contents do not fit together ({error})") from None

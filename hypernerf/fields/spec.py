@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..types import InputError
+from ..types import InputError, require_within
 
 WIDTHS = (16, 32, 64, 128)  # what the fused kernels of every backend can hold
 
@@ -33,9 +33,7 @@ class FieldSpec:
             "depth": (1, 8), "position_frequencies": (0, 16), "direction_frequencies": (0, 8),
             "plane_resolution": (0, 256), "plane_channels": (1, 64), "volume_resolution": (0, 128), "volume_channels": (4, 64),
         }  # fmt: skip
-        for name, (low, high) in limits.items():
-            if not low <= getattr(self, name) <= high:
-                raise InputError(f"field.{name} must be in {low}..{high}, not {getattr(self, name)}")
+        require_within("field", self, limits)
         if self.plane_resolution == 1 or self.volume_resolution == 1:
             raise InputError("field.plane_resolution and field.volume_resolution must be 0 (none) or at least 2")
 

@@ -41,24 +41,33 @@ def normalize_cameras(cameras: Cameras, transform: SceneTransform) -> Cameras:
     return replace(cameras, camera_to_world=pose)
 
 
+def nearest_point(origins: Float[Tensor, "ray 3"], directions: Float[Tensor, "ray 3"]) -> Float[Tensor, 3]:
+    """The point nearest to all lines along unit `directions`, in the least-squares sense: sum_i (1 - d_i d_i^T) (x - o_i) = 0.
+
+    Raises:
+        InputError: the lines are parallel, so that no point is nearest (one camera, or cameras side by side).
+    """
+    across = torch.eye(3, dtype=origins.dtype) - directions[:, :, None] * directions[:, None, :]
+    system = across.mean(0)
+    if torch.linalg.eigvalsh(system)[0] < 1e-4:
+        raise InputError(
+            "the cameras look in parallel, so the scene's center cannot be estimated: set source.center and source.radius"
+        )
+    return torch.linalg.solve(system, (across @ origins[:, :, None]).mean(0))[:, 0]
+
+
 def estimate_scene_sphere(cameras: Cameras) -> SceneTransform:
     """The sphere that cameras [view] looking at an object suggest.
 
-    The center is the point nearest to all optical axes in the least-squares sense: sum_i (1 - d_i d_i^T) (x - o_i) = 0.
+    The center is the point nearest to all optical axes (`nearest_point`).
     The radius is the largest that all frusta still show whole there: min_i |x - o_i| sin(half the narrower field of view).
 
     Raises:
         InputError: the axes are parallel, so that no point is nearest (one camera, or cameras side by side).
     """
     pose = cameras.camera_to_world.double()
-    axis, origin = pose[..., :3, 2].reshape(-1, 3), pose[..., :3, 3].reshape(-1, 3)
-    across = torch.eye(3, dtype=pose.dtype) - axis[:, :, None] * axis[:, None, :]
-    system = across.mean(0)
-    if torch.linalg.eigvalsh(system)[0] < 1e-4:
-        raise InputError(
-            "the cameras look in parallel, so the scene's center cannot be estimated: set source.center and source.radius"
-        )
-    center = torch.linalg.solve(system, (across @ origin[:, :, None]).mean(0))[:, 0]
+    origin = pose[..., :3, 3].reshape(-1, 3)
+    center = nearest_point(origin, pose[..., :3, 2].reshape(-1, 3))
     fx, fy, cx, cy = cameras.intrinsics.double().reshape(-1, 4).unbind(-1)
     margins = torch.stack([cx / fx, (cameras.width - cx) / fx, cy / fy, (cameras.height - cy) / fy])
     sine = margins.amin(0).atan().sin()

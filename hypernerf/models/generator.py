@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from ..fields import FieldSpec, FieldWeights, initial_weights
 from ..types import ContextViews, InputError
@@ -15,6 +18,24 @@ from .hypernetwork import Hypernetwork, HypernetworkConfig
 from .image_encoder import ImageEncoder, ImageEncoderConfig
 from .lift import Lift, LiftConfig, Lifted
 from .set_encoder import SetEncoderConfig, build_set_encoder
+
+
+@contextmanager
+def no_larger_than(elements: int) -> Iterator[None]:
+    """While models are built here, one with more parameters than `elements` raises `InputError` before it fills its memory."""
+    left = elements
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal left
+        left -= 0 if parameter is None else parameter.numel()
+        if left < 0:
+            raise InputError(f"the configuration's model has more than the {elements} parameters there are")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 @dataclass(frozen=True)

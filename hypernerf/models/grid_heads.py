@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .heads import small_linear
 from .lift import Lifted, LiftedShape, project_channels
+from .seen import column_readers
 
 
 def _upwards(inputs: int, channels: int, size: int) -> nn.Sequential:
@@ -70,7 +71,7 @@ class PlanesHead(nn.Module):
         coarse = channels if lifted.size > 4 else 2 * channels
         self.learned = _Collapse(lifted.features * lifted.size, coarse)
         self.refine = nn.Conv2d(coarse, channels // 2, 3, padding=1)
-        self.seen = _Collapse(lifted.colors * lifted.fine, channels // 2)
+        self.seen = nn.ModuleList(column_readers(lifted.fine, channels // 2, lifted.mirror))
         self.sharpen = nn.Conv2d(channels // 2, channels // 2, 3, padding=1)
         self.write = _small_conv(channels // 2, shape[-3], initial_change)
 
@@ -79,7 +80,8 @@ class PlanesHead(nn.Module):
         images = nn.functional.interpolate(images, (self.size, self.size), mode="nearest")
         images = torch.relu(images + self.learned(lifted.learned))
         images = nn.functional.interpolate(self.refine(images), (self.fine, self.fine), mode="nearest")
-        images = torch.relu(images + self.seen(lifted.seen))
+        seen = torch.stack([reader(lifted.seen) for reader in self.seen], dim=1)
+        images = torch.relu(images + seen.flatten(0, 1))
         images = torch.relu(self.sharpen(images))
         if images.shape[-2:] != self.shape[-2:]:
             images = nn.functional.interpolate(images, self.shape[-2:], mode="bilinear")
@@ -115,7 +117,7 @@ class VolumeHead(nn.Module):
         super().__init__()
         self.shape = shape
         self.start = nn.Linear(width, channels * self.COARSE**3)
-        self.mixed = lifted.features - lifted.colors  # what is seen is mixed into the learned features already
+        self.mixed = lifted.mixed  # what is seen is mixed into the learned features already
         self.around = nn.Conv3d(self.mixed, channels, 3, padding=1)
         self.write = small_linear(channels, shape[1], initial_change)
         self.here = nn.Parameter(torch.randn(shape[1], lifted.features) * initial_change / math.sqrt(lifted.features))

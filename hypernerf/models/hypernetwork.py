@@ -15,7 +15,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..types import InputError
+from ..types import InputError, require_within
 from .grid_heads import ImageHead, PlanesHead, VolumeHead
 from .heads import HEADS
 from .lift import Lifted, LiftedShape
@@ -39,11 +39,13 @@ class HypernetworkConfig:
     initial_change: float = 0.1  # deviation of the generated change at step 0, as a share of the base's
 
     def __post_init__(self) -> None:
-        for name in ("latent", "width", "rank", "chunk", "embedding", "token_layers"):
-            if getattr(self, name) < 1:
-                raise InputError(f"hypernetwork.{name} must be at least 1, not {getattr(self, name)}")
-        if self.layers < 0 or not self.initial_change > 0:
-            raise InputError("hypernetwork.layers must be >= 0 and hypernetwork.initial_change > 0")
+        limits = {
+            "latent": (1, 8192), "width": (1, 8192), "layers": (0, 64), "rank": (1, 256), "chunk": (1, 1 << 16),
+            "embedding": (1, 4096), "token_layers": (1, 64),
+        }  # fmt: skip
+        require_within("hypernetwork", self, limits)
+        if not self.initial_change > 0:
+            raise InputError(f"hypernetwork.initial_change must be positive, not {self.initial_change}")
 
 
 class Hypernetwork(nn.Module):

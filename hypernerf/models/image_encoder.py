@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..geometry import camera_rays
-from ..types import Cameras, InputError
+from ..types import Cameras, InputError, require_within
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,13 @@ class ImageEncoderConfig:
     rays: bool = True  # False: images are read without their cameras, for users who do not have them
 
     def __post_init__(self) -> None:
-        if not self.channels or any(c % 8 for c in self.channels):
-            raise InputError(f"encoder.image.channels must be multiples of 8 (for group norm), not {self.channels}")
+        if not 1 <= len(self.channels) <= 8 or any(c % 8 or not 8 <= c <= 4096 for c in self.channels):
+            raise InputError(
+                f"encoder.image.channels must be 1 to 8 multiples of 8 (for group norm) up to 4096, not {self.channels}"
+            )
         if self.stem not in (2, 4):
             raise InputError(f"encoder.image.stem must be 2 or 4, not {self.stem}")
+        require_within("encoder.image", self, {"image_size": (1, 1024)})
         if self.image_size % self.stride:
             raise InputError(
                 f"encoder.image.image_size {self.image_size} must divide by {self.stride}, the product of all strides"

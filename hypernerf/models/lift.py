@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..geometry import cell_points, project
-from ..types import ContextViews, InputError
+from ..types import ContextViews, InputError, require_within
+from .seen import COLORS, ball_cells, block_reader, look, sample_images
 
 
 @dataclass(frozen=True)
@@ -24,26 +25,30 @@ class LiftConfig:
     mirror: Literal["none", "x", "y", "z"] = "none"  # axis across which objects tend to be symmetric: both sides tell of both
 
     def __post_init__(self) -> None:
-        if self.resolution < 0 or self.channels < 1 or self.detail < 1:
-            raise InputError("encoder.lift.resolution must be >= 0, encoder.lift.channels and encoder.lift.detail >= 1")
+        require_within("encoder.lift", self, {"resolution": (0, 128), "channels": (1, 1024), "detail": (1, 8)})
+        if self.resolution * self.detail > 256:
+            raise InputError("encoder.lift.resolution times encoder.lift.detail must be at most 256")
 
 
 @dataclass(frozen=True)
 class Lifted:
-    """What is known of a scene in its places."""
+    """What is known of a scene in its places: features of the coarse grid, and colors of `ball_cells` of the fine one."""
 
     learned: Float[Tensor, "scene feature size size size"]
-    seen: Float[Tensor, "scene color fine fine fine"]
+    seen: Float[Tensor, "scene place color"]
 
 
 @dataclass(frozen=True)
 class LiftedShape:
-    """Channels and resolutions of `Lifted`."""
+    """Channels and resolutions of `Lifted`; the first `mixed` of the features are learned ones, the rest plain colors."""
 
     features: int
-    size: int
+    mixed: int
     colors: int
+    places: int
+    size: int
     fine: int
+    mirror: int | None  # dimension of a volume, counted from the end, along which objects tend to be symmetric
 
 
 class Lift(nn.Module):
@@ -59,78 +64,51 @@ class Lift(nn.Module):
         stride: of the finest stage.
     """
 
-    SEEN = 8  # channels of what is seen: mean color, its deviation, the least foreground, share of views
-    FOREGROUND = 0.1  # difference from the background at which a color certainly is not it
-
     def __init__(self, config: LiftConfig, stages: Sequence[int], stride: int) -> None:
         super().__init__()
         self.config, self.stride = config, stride
         self.merge = nn.ModuleList(nn.Conv2d(channels, config.channels, 1) for channels in stages)
-        sides = 1 if config.mirror == "none" else 2
-        self.colors = sides * self.SEEN
+        self.sides = 1 if config.mirror == "none" else 2
         self.mirror_axis = {"none": None, "x": -1, "y": -2, "z": -3}[config.mirror]
-        self.mix = nn.Linear(2 * config.channels, sides * config.channels)
-        self.mix_seen = nn.Conv3d(self.colors, config.channels, config.detail, stride=config.detail, bias=False)
+        self.mix = nn.Linear(2 * config.channels, self.sides * config.channels)
+        fine = config.resolution * config.detail
+        self.mix_seen = block_reader(fine, config.detail, config.channels, self.mirror_axis)
         self.points: Tensor
         self.register_buffer("points", cell_points(config.resolution), persistent=False)
-        fine = cell_points(config.resolution * config.detail)
-        self.ball: Tensor  # the fine cells inside of the scene sphere, where anything is ever asked for
-        self.register_buffer("ball", torch.nonzero(fine.norm(dim=-1) <= 1.05)[:, 0], persistent=False)
         self.fine_points: Tensor
-        self.register_buffer("fine_points", fine[self.ball], persistent=False)
+        self.register_buffer("fine_points", cell_points(fine)[ball_cells(fine)], persistent=False)
 
     @property
     def shape(self) -> LiftedShape:
         config = self.config
-        return LiftedShape(config.channels + self.colors, config.resolution, self.colors, config.resolution * config.detail)
+        fine, features = config.resolution * config.detail, config.channels + self.sides * COLORS
+        return LiftedShape(features, config.channels, COLORS, len(self.fine_points), config.resolution, fine, self.mirror_axis)
 
     def forward(self, context: ContextViews, stages: Sequence[Float[Tensor, "image channel rows columns"]]) -> Lifted:
         """`stages` as `ImageEncoder.stages` gives them for the context's images."""
-        size, detail = self.config.resolution, self.config.detail
+        size = self.config.resolution
         where = project(self.points, context.cameras).flatten(0, 1)
         merged = self._merged(stages)
         # feature i of the finest stage is centered on pixel stride * i, whose own center is at stride * i + 0.5
         share = 0.5 - 0.5 / self.stride
         shift = torch.tensor([share / merged.shape[-1], share / merged.shape[-2]], dtype=where.dtype, device=where.device)
-        learned = _sample(merged, where + shift).unflatten(0, context.images.shape[:2])
-        seen = self._seen(context)
+        learned = sample_images(merged, where + shift).unflatten(0, context.images.shape[:2])
         volume = torch.cat([learned.mean(1), learned.amax(1)], dim=1)
         mixed = (project_channels(self.mix.weight, volume) + self.mix.bias[:, None]).unflatten(-1, (size, size, size))
+        seen = look(context, self.fine_points)
+        blocks = self.mix_seen.laid_out(seen)
+        colors = blocks.unflatten(-1, (-1, COLORS)).mean(2).transpose(1, 2).unflatten(-1, (size, size, size))
         if self.mirror_axis is not None:
-            seen = torch.cat([seen, seen.flip(self.mirror_axis)], dim=1)
             here, mirrored = mixed.chunk(2, dim=1)
             mixed = here + mirrored.flip(self.mirror_axis)
-        mixed = torch.relu(mixed + self.mix_seen(seen))
-        return Lifted(torch.cat([mixed, nn.functional.avg_pool3d(seen, detail)], dim=1), seen)
+            colors = torch.cat([colors, colors.flip(self.mirror_axis)], dim=1)
+        return Lifted(torch.cat([torch.relu(mixed + self.mix_seen.read(blocks)), colors], dim=1), seen)
 
     def _merged(self, stages: Sequence[Tensor]) -> Tensor:
         merged = self.merge[-1](stages[-1])
         for conv, stage in zip(reversed(self.merge[:-1]), reversed(stages[:-1]), strict=True):
             merged = conv(stage) + nn.functional.interpolate(merged, stage.shape[-2:], mode="nearest")
         return torch.relu(merged)
-
-    @torch.no_grad()
-    def _seen(self, context: ContextViews) -> Float[Tensor, "scene color fine fine fine"]:
-        """Colors in -1..1, and 0 where no view looks."""
-        where = project(self.fine_points, context.cameras).flatten(0, 1)
-        distance = (context.images - context.background[:, None, None, None]).abs().amax(-1, keepdim=True)
-        foreground = (distance / self.FOREGROUND).clamp_max(1)
-        images = torch.cat([context.images * 2 - 1, foreground - 1], dim=-1).flatten(0, 1).permute(0, 3, 1, 2)
-        values = _sample(images, where).unflatten(0, context.images.shape[:2])  # 0 outside of an image: no objection
-        colors = values[:, :, :3]
-        mean = colors.mean(1)
-        deviation = ((colors - mean[:, None]).square().mean(1) + 1e-6).sqrt()
-        inside = ((where > 0) & (where < 1)).all(-1).to(colors.dtype).unflatten(0, context.images.shape[:2]).mean(1)
-        found = torch.cat([mean, deviation, values[:, :, 3:].amin(1), inside[:, None]], dim=1)
-        fine = self.config.resolution * self.config.detail
-        result = found.new_zeros(*found.shape[:2], fine**3)
-        result[..., self.ball] = found
-        return result.unflatten(-1, (fine, fine, fine))
-
-
-def _sample(images: Tensor, where: Tensor) -> Tensor:
-    """Bilinear values [image, channel, point] at shares of width and height [image, point, 2]; 0 outside."""
-    return nn.functional.grid_sample(images, (where * 2 - 1)[:, None], padding_mode="zeros", align_corners=False)[:, :, 0]
 
 
 def project_channels(

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..types import InputError
+from ..types import InputError, require_within
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class SetEncoderConfig:
     heads: int = 8  # attention only
 
     def __post_init__(self) -> None:
+        limits = {"width": (1, 8192), "queries": (1, 1024), "layers": (1, 64), "heads": (1, 64)}
+        require_within("encoder.set", self, limits)
         if self.width % self.heads:
             raise InputError(f"encoder.set.width {self.width} must divide by encoder.set.heads {self.heads}")
 

@@ -10,13 +10,15 @@ from ..geometry import intersect_sphere, ray_points
 from ..types import RayBundle, RaySamples
 from .occupancy import OccupancyGrid
 
+BINS = 48  # parts of a ray that are occupied or empty as a whole
+
 
 def sample_occupied(
     rays: RayBundle,
     samples: int,
     occupancy: OccupancyGrid | None = None,
     jitter: Float[Tensor, "scene ray sample"] | None = None,
-    bins: int = 48,
+    bins: int = BINS,
 ) -> RaySamples:
     """`samples` points a ray, spread evenly over the part of it that is inside the unit sphere and not known to be empty.
 

@@ -27,17 +27,20 @@ class TrainConfig:
     clip: float = 1.0  # of the gradient's norm
     ema: float = 0.995  # decay of the averaged weights that are validated and saved
     occupancy_every: int = 10  # steps between looks at what is empty
-    checkpoint_every: int = 500
+    checkpoint_every: int = 500  # steps
+    keep: int = 2  # checkpoints, the newest
+    max_skipped: int = 10  # steps in a row whose loss or gradient is not finite, after which training stops
     validations: int = 8  # over the run, evenly by progress, the last at its end
     threads: int | None = None  # of torch on the CPU; None: torch's own choice
     device: str = "auto"
-    backend: str = "auto"  # of the fields' networks: hypernerf.ops.BACKENDS, docs/gpu.md
+    backend: str = "auto"  # of the fields' networks: torch is the reference, auto the fastest there is; see docs/gpu.md
     tensorboard: bool = False
     batch: BatchConfig = dataclasses.field(default_factory=BatchConfig)
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)
 
     def __post_init__(self) -> None:
-        positive = ("steps", "samples", "learning_rate", "clip", "occupancy_every", "checkpoint_every", "validations")
+        positive = ("steps", "samples", "learning_rate", "clip", "occupancy_every", "checkpoint_every", "keep", "max_skipped",
+                    "validations")  # fmt: skip
         for name in positive:
             if not getattr(self, name) > 0:
                 raise InputError(f"train.{name} must be positive, not {getattr(self, name)}")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..files import write_atomically
 from ..types import InputError
 
 
@@ -16,7 +17,18 @@ def append_metrics(run: Path, entry: dict[str, Any]) -> None:
 
 
 def read_metrics(run: Path, kind: str) -> list[dict[str, Any]]:
-    """The entries of one kind, oldest first; a last line cut off by a crash is left out."""
+    """The entries of one kind, oldest first; of several of one step, the last counts."""
+    return list({entry["step"]: entry for entry in _entries(run) if entry.get("kind") == kind}.values())
+
+
+def keep_metrics_until(run: Path, step: int) -> None:
+    """Forgets what was written down after `step`, by a run that is taken up again there."""
+    kept = [json.dumps(entry) + "\n" for entry in _entries(run) if entry["step"] <= step]
+    write_atomically(run / "metrics.jsonl", lambda path: path.write_text("".join(kept)))
+
+
+def _entries(run: Path) -> list[dict[str, Any]]:
+    """All, oldest first; a line cut off by a crash is left out."""
     path = run / "metrics.jsonl"
     if not path.exists():
         return []
@@ -26,7 +38,7 @@ def read_metrics(run: Path, kind: str) -> list[dict[str, Any]]:
             entries.append(json.loads(line))
         except json.JSONDecodeError:
             continue
-    return [entry for entry in entries if entry.get("kind") == kind]
+    return [entry for entry in entries if isinstance(entry, dict) and "step" in entry]
 
 
 def open_tensorboard(run: Path) -> Any:

@@ -137,6 +137,7 @@ def sample_batch(scenes: list[StoredScene], config: BatchConfig, seed: int, step
         else _values_at([scene.masks for scene in chosen if scene.masks is not None], targets, pixels),
         hull_points=torch.stack([points for points, _ in hulls]) if known else None,
         hull_inside=torch.stack([inside for _, inside in hulls]) if known else None,
+        scene_ids=tuple(scene.scene_id for scene in chosen),
     )
 
 

@@ -85,12 +85,18 @@ def test_from_images_to_file_to_views_to_mesh(run, tmp_path):
     code, _, error = run_tool("export_mesh", scene, "-o", tmp_path / "m.glb", "--resolution", 24, "--level", 0.3)
     assert code == 0, error
     assert len(trimesh.load(tmp_path / "m.glb", force="mesh").faces) > 0
+    code, output, error = run_tool("export_web", scene, again, "-o", tmp_path / "page.html", "--title", "A chair")
+    assert code == 0 and "2 scenes" in output, error
+    assert "<title>A chair</title>" in (tmp_path / "page.html").read_text()
 
 
 def test_resume_goes_on_or_starts_and_a_run_is_never_overwritten(run, tmp_path):
     code, _, error = run_tool("fit_scenes", run.parent / "tiny.yaml", "--out", run)
     assert code == 2 and "--resume" in error
-    code, output, _ = run_tool("fit_scenes", run.parent / "tiny.yaml", "--out", run, "--resume", "--train.steps", "70")
+    more = [run.parent / "tiny.yaml", "--out", run, "--resume", "--train.steps", "70"]
+    code, _, error = run_tool("fit_scenes", *more)
+    assert code == 2 and "train.steps 60 -> 70" in error
+    code, output, _ = run_tool("fit_scenes", *more, "--allow-change", "train.steps")
     assert code == 0 and "resumed at step 60" in output
     assert json.loads((run / "metrics.json").read_text())["step"] == 70
 
@@ -174,6 +180,7 @@ def mistakes(run: Path, tmp: Path):
         "no scene file": ("export_mesh", [tmp / "none.field.safetensors", "-o", tmp / "m.glb"], "no such scene file"),
         "mesh format": ("export_mesh", [text, "-o", tmp / "m.stl"], ".stl"),
         "video format": ("render_views", [text, "-o", tmp / "v.avi"], ".avi"),
+        "page format": ("export_web", [text, "-o", tmp / "v.htm"], ".html"),
         "missing argument": ("export_mesh", [text], "-o"),
         "no meshes": ("render_scenes", [tmp / "empty", tmp / "out"], "no .glb"),
         "no mesh folder": ("render_scenes", [tmp / "nowhere", tmp / "out"], "no such folder"),
@@ -182,7 +189,8 @@ def mistakes(run: Path, tmp: Path):
 
 CASES = ["no config", "unknown key", "impossible value", "unknown option", "no root", "missing root", "unwritable run", "no run",
          "zero views", "too many views", "no scene", "odd folder", "no such view", "unwritable output", "not a scene file",
-         "no scene file", "mesh format", "video format", "missing argument", "no meshes", "no mesh folder"]  # fmt: skip
+         "no scene file", "mesh format", "video format", "page format", "missing argument", "no meshes",
+         "no mesh folder"]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES)

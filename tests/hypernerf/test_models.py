@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hypernerf.fields import FieldSpec, FieldWeights
-from hypernerf.geometry import camera_rays, cell_points, project
+from hypernerf.geometry import camera_rays, project
 from hypernerf.models import (
     EncoderConfig,
     Generator,
@@ -16,6 +16,7 @@ from hypernerf.models import (
     SetEncoderConfig,
 )
 from hypernerf.models.hypernetwork import Hypernetwork
+from hypernerf.models.seen import COLORS, ball_cells, block_reader, column_readers, look
 from hypernerf.rendering import render_rays
 from hypernerf.types import Cameras, ContextViews, InputError, RayBundle
 from tests.conftest import orbit
@@ -146,30 +147,56 @@ def test_lifted_features_are_those_of_the_pixels_a_point_is_seen_at():
 
 
 def test_what_is_seen_tells_of_colors_and_of_emptiness():
-    lift = Generator(small(lift=8, plane_resolution=4)).lift
     context = views(1, 3)
     images = torch.ones(1, 3, 16, 16, 3)  # background
     images[:, :2] = torch.tensor([0.5, 0.0, 1.0])  # two views full of one color
-    seen = lift._seen(dataclasses.replace(context, images=images))[0, :, 8, 8, 8]  # near the center: every view looks there
+    center = torch.zeros(1, 3)  # every view looks there
+    seen = look(dataclasses.replace(context, images=images), center)[0, 0]
     assert torch.allclose(seen[:3], torch.tensor([1 / 3, -1 / 3, 1.0]), atol=1e-4)
     assert torch.allclose(seen[3:6], torch.tensor([2**0.5 / 3, 8**0.5 / 3, 0.0]), atol=2e-3)
     assert seen[6].item() == pytest.approx(-1) and seen[7].item() == 1  # one view sees background behind it
     full = dataclasses.replace(context, images=images[:, :1].expand(-1, 3, -1, -1, -1))
-    assert lift._seen(full)[0, 6, 8, 8, 8].item() == pytest.approx(0, abs=1e-5)
+    assert look(full, center)[0, 0, 6].item() == pytest.approx(0, abs=1e-5)
+
+
+def dense(seen, size):
+    """[scene, place, color] as a volume [scene, color, z, y, x]."""
+    volume = torch.zeros(len(seen), seen.shape[-1], size**3)
+    volume[:, :, ball_cells(size)] = seen.transpose(1, 2)
+    return volume.unflatten(-1, (size,) * 3)
+
+
+@pytest.mark.parametrize("axis", [None, -1, -2, -3])
+def test_readers_of_what_is_seen_are_sums_over_blocks_and_columns(axis):
+    torch.manual_seed(0)
+    size, channels = 8, 3
+    seen = torch.randn(2, len(ball_cells(size)), COLORS)
+    volumes = [dense(seen, size)] if axis is None else [dense(seen, size), dense(seen, size).flip(axis)]
+
+    blocks = block_reader(size, 2, channels, axis)
+    kernels = list(blocks.weight.unflatten(-1, (2, 2, 2, COLORS)).movedim(-1, 1).split(channels))
+    if axis is not None:
+        kernels[1] = kernels[1].flip(axis)  # a kernel of its own sees the mirrored volume
+    expected = sum(torch.nn.functional.conv3d(v, k, stride=2) for v, k in zip(volumes, kernels, strict=True))
+    assert torch.allclose(blocks(seen), expected, atol=1e-4)
+
+    for lost, reader in zip((-3, -2, -1), column_readers(size, channels, axis), strict=True):
+        weights = list(reader.weight.unflatten(-1, (size, COLORS)).split(channels))
+        if axis == lost:
+            weights[1] = weights[1].flip(1)
+        columns = [volume.movedim(lost, 1) for volume in volumes]
+        expected = sum(torch.einsum("odc,sdcij->soij", w, c) for w, c in zip(weights, columns, strict=True))
+        assert torch.allclose(reader(seen), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("axis", ["x", "y", "z"])
 def test_both_sides_of_the_mirror_tell_of_both(axis):
     torch.manual_seed(0)
-    lift = Generator(small(lift=8, plane_resolution=4, mirror=axis)).lift
-    context = views(1, 2)
-    seen = lift(context, Generator(small()).image_encoder.stages(context.images, context.cameras)).seen
-    own, mirrored = seen.chunk(2, dim=1)
-    fine = cell_points(16).reshape(16, 16, 16, 3)
-    reflected = fine * (1 - 2 * torch.eye(3)["xyz".index(axis)])
-    cell = ((reflected + 1) * 8).long()
-    assert torch.equal(mirrored, own[:, :, cell[..., 2], cell[..., 1], cell[..., 0]])
-    assert not torch.equal(mirrored, own)
+    model = Generator(small(lift=8, plane_resolution=4, mirror=axis))
+    learned = model.encode(views(1, 2)).lifted.learned
+    own, mirrored = learned[:, -2 * COLORS : -COLORS], learned[:, -COLORS:]
+    dimension = {"x": -1, "y": -2, "z": -3}[axis]
+    assert torch.equal(mirrored, own.flip(dimension)) and not torch.equal(mirrored, own)
 
 
 def test_without_rays_no_camera_is_read():

@@ -15,7 +15,7 @@ from scenes.blender import BlenderConfig, load_blender_scene
 from scenes.camera_path import read_camera_path
 from scenes.detect import load_scene_folder
 from scenes.loading import load_split
-from scenes.source import SceneError, SourceConfig
+from scenes.source import Reading, SceneError, SourceConfig
 from scenes.srn import SrnConfig, load_srn_scene
 
 WHITE = (1.0, 1.0, 1.0)
@@ -72,7 +72,7 @@ def test_intrinsics_follow_the_images_size(tmp_path):
     srn_scene(tmp_path / "s", size=(16, 16))
     cameras = load_srn_scene(tmp_path / "s", WHITE).cameras
     assert cameras.intrinsics[0].tolist() == [25, 25, 8, 8]
-    shifted = load_srn_scene(tmp_path / "s", WHITE, integer_centers=True).cameras
+    shifted = load_srn_scene(tmp_path / "s", WHITE, Reading(integer_centers=True)).cameras
     assert shifted.intrinsics[0].tolist() == [25, 25, 9, 9]
     blender_scene(tmp_path / "b", fl_x=25.0, fl_y=30.0, cx=7.0, cy=9.0, w=16, h=16)
     assert load_blender_scene(tmp_path / "b", WHITE).cameras.intrinsics[0].tolist() == [12.5, 15, 3.5, 4.5]

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import TextColumn
+from rich.progress import Progress, TaskID, TextColumn
 
 from hypernerf.cli.common import console, progress_bar
 from hypernerf.files import write_atomically
+from hypernerf.interrupts import StoppedAtOnce, stopping_on_signals, whole
 from hypernerf.training.logs import append_metrics
 from hypernerf.types import InputError
 
@@ -74,25 +73,35 @@ def train(peer: Peer, plan: Plan, unseen: Callable[[], dict[str, float]]) -> tup
         loss, seconds = (sum(values) / len(recent) for values in zip(*recent, strict=True))
         return f"step {clock.step}  loss {loss:.4f}  {1e3 * seconds:.0f} ms/step"
 
-    with _interrupts() as interrupted, progress_bar(TextColumn("{task.fields[text]}")) as bar:  # type: ignore[arg-type]
-        task = bar.add_task("train", total=1.0, text="")
-        while clock.progress(plan) < 1 and not interrupted:
-            clock, loss, seconds = _timed_step(peer, plan, clock)
+    def go_on(bar: Progress, task: TaskID) -> None:
+        nonlocal clock, saved, validated
+        while clock.progress(plan) < 1:
+            with whole():
+                clock, loss, seconds = _timed_step(peer, plan, clock)
             recent.append((loss, seconds))
             bar.update(task, completed=clock.progress(plan), text=summary())
             if clock.step % 20 == 0:
                 append_metrics(plan.folder, {"kind": "train", "step": clock.step, "minutes": clock.minutes, "loss": loss})
             if clock.validations(plan) > validated:
-                validated = clock.validations(plan)
                 scores = unseen()
+                validated = clock.validations(plan)
                 shown = "  ".join(f"{count} views {value:.2f} dB" for count, value in scores.items())
                 console.print(f"{clock.minutes:6.1f} min  {summary()}  | unseen: {shown}")
                 entry = {"kind": "validation", "step": clock.step, "minutes": clock.minutes, "psnr": scores}
                 append_metrics(plan.folder, entry)
             if clock.minutes - saved > SAVE_EVERY:
-                saved = clock.minutes
                 _save(peer, plan, clock)
-    _save(peer, plan, clock)
+                saved = clock.minutes
+
+    with stopping_on_signals():
+        try:
+            with progress_bar(TextColumn("{task.fields[text]}")) as bar:  # type: ignore[arg-type]
+                go_on(bar, bar.add_task("train", total=1.0, text=""))
+        except StoppedAtOnce:
+            raise
+        except KeyboardInterrupt:
+            pass  # what follows is the same
+        _save(peer, plan, clock)
     return clock, clock.progress(plan) >= 1
 
 
@@ -137,21 +146,3 @@ def _resume(peer: Peer, plan: Plan) -> Clock:
     clock = Clock(*state["clock"])
     console.print(f"resumed at step {clock.step}, {clock.minutes:.1f} minutes in")
     return clock
-
-
-@contextmanager
-def _interrupts() -> Iterator[list[int]]:
-    """A list that is no longer empty once an interrupt arrived; a second one stops at once."""
-    arrived: list[int] = []
-
-    def note(number: int, frame: object) -> None:
-        arrived.append(number)
-        if len(arrived) > 1:
-            raise KeyboardInterrupt
-
-    handlers = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield arrived
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)

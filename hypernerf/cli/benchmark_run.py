@@ -1,0 +1,138 @@
+"""The parts of benchmark that need a whole model: the training step, images, meshes, and from images to weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from scenes.procedural import ProceduralConfig
+
+from ..config import apply_overrides, load_yaml
+from ..export import extract_mesh
+from ..fields import radiance_field
+from ..geometry import orbit_cameras, ray_points
+from ..ops import composite, volume_weights
+from ..rendering import RenderSettings, render_views, sample_occupied
+from ..training import StoredScene, Trainer, context_views
+from ..training.losses import reconstruction_loss
+from ..training.store import sample_batch
+from ..types import RenderOutput
+from .common import parse_config
+from .session import Run, load_run, load_scenes
+from .timing import medians
+
+T = TypeVar("T")
+Row = tuple[str, str, float, float | None]  # what, backend, milliseconds, ratio
+CPU = torch.device("cpu")
+SCENES = 32  # to take batches from
+
+
+def step_rows(config: Path, device: str, repeats: int) -> list[Row]:
+    """A training step, whole and by its parts, on the reference and on the fastest backend."""
+    values = apply_overrides(load_yaml(config), ["--source.train_scenes", str(SCENES), "--train.device", device])
+    source, experiment = parse_config(values, str(config))
+    scenes = load_scenes(source, "train", None)
+    with tempfile.TemporaryDirectory() as folder:
+        trainers = {
+            name: Trainer(
+                dataclasses.replace(experiment, train=dataclasses.replace(experiment.train, backend=name)), scenes, Path(folder)
+            )
+            for name in ("torch", "auto")
+        }
+        batch = sample_batch(scenes, experiment.train.batch, 0, 0).to(trainers["auto"].device)
+        where = trainers["auto"].device
+        steps = {name: partial(trainer.train_step, batch) for name, trainer in trainers.items()}
+        seconds = medians(steps, where, repeats)
+        rows: list[Row] = [("training step", n, 1e3 * s, seconds["torch"] / s) for n, s in seconds.items()]
+        parts: dict[str, list[dict[str, float]]] = {name: [] for name in trainers}
+        for turn in range(repeats + 1):
+            for name, trainer in trainers.items():
+                taken = step_parts(trainer)
+                if turn:
+                    parts[name].append(taken)
+    for part in parts["torch"][0]:
+        middle = {name: statistics.median(step[part] for step in steps) for name, steps in parts.items()}
+        rows += [(f"training step, {part}", n, 1e3 * s, middle["torch"] / s) for n, s in middle.items()]
+    return rows
+
+
+def step_parts(trainer: Trainer) -> dict[str, float]:
+    """Seconds of one step's parts, without the visual hull's."""
+    config, seconds = trainer.config, {}
+
+    def timed(part: str, work: Callable[[], T]) -> T:
+        start = time.perf_counter()
+        result = work()
+        if trainer.device.type == "cuda":
+            torch.cuda.synchronize(trainer.device)
+        seconds[part] = time.perf_counter() - start
+        return result
+
+    batch = timed("load", lambda: sample_batch(trainer.scenes, config.batch, config.seed, trainer.step).to(trainer.device))
+    code = timed("encode", lambda: trainer.model.encode(batch.context))
+    weights = timed("generate", lambda: trainer.model.generate(code))
+    grid = trainer.occupancy.grid().to(trainer.device)
+    where = timed("sample", lambda: sample_occupied(batch.target_rays, config.samples, grid))
+    scenes, rays, samples = where.distances.shape
+    points = ray_points(batch.target_rays, where.distances).reshape(scenes, rays * samples, 3)
+    seen = timed("field", lambda: radiance_field(points, torch.zeros_like(points), weights, config.backend))
+
+    def image() -> RenderOutput:
+        share = volume_weights(seen.density.reshape(scenes, rays, samples), where.lengths)
+        opacity = share.sum(-1)
+        color = composite(share, seen.color.reshape(scenes, rays, samples, 3))
+        return RenderOutput(color + (1 - opacity)[..., None] * batch.context.background[:, None], opacity, opacity)
+
+    output = timed("composite", image)
+    loss, _ = reconstruction_loss(output, batch, config.loss)
+    trainer.optimizer.zero_grad(set_to_none=True)
+    timed("backward", loss.backward)
+    timed("optimizer", trainer.optimizer.step)
+    return seconds
+
+
+def image_rows(folder: str, repeats: int) -> list[Row]:
+    """Views and a mesh of the first unseen scene, from 3 images."""
+    run = load_run(folder)
+    scene = _unseen_scene(run)
+    with torch.no_grad():
+        field = run.scene_field(scene.scene_id, run.generator(context_views([scene], range(3))), scene.cameras)
+    background = torch.tensor(field.background)
+    rows: list[Row] = []
+    settings = run.experiment.render
+    dense = RenderSettings(samples=4 * settings.samples, grid=1, chunk=settings.chunk)
+    for size in (128, 512):
+        camera = orbit_cameras(
+            1, distance=field.camera_distance, elevation_degrees=20, size=(size, size),
+            field_of_view_degrees=field.field_of_view_degrees, up=torch.tensor(run.source.up or (0.0, 0.0, 1.0)),
+        )  # fmt: skip
+        rivals = {"dense sampling": dense, "occupied space": settings}
+        works = {n: partial(render_views, field.weights, camera, background, s) for n, s in rivals.items()}
+        seconds = medians(works, CPU, repeats)
+        rows += [(f"view {size} x {size}", n, 1e3 * s, seconds["dense sampling"] / s) for n, s in seconds.items()]
+    taken = medians({"mesh": lambda: extract_mesh(field, 128)}, CPU, max(1, repeats // 3))["mesh"]
+    return [*rows, ("mesh at 128^3", "auto", 1e3 * taken, None)]
+
+
+def latency_rows(folder: str, repeats: int) -> list[Row]:
+    """From 3 images to weights."""
+    run = load_run(folder)
+    context = context_views([_unseen_scene(run)], range(3))
+    with torch.inference_mode():
+        taken = medians({"auto": lambda: run.generator(context)}, CPU, repeats)["auto"]
+    return [("3 images to weights", "auto", 1e3 * taken, None)]
+
+
+def _unseen_scene(run: Run) -> StoredScene:
+    source = run.source
+    if isinstance(source, ProceduralConfig):  # as many as are asked for: one is enough
+        source = dataclasses.replace(source, test_scenes=1)
+    return load_scenes(source, "test", run.transform)[0]

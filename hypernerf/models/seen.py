@@ -1,0 +1,118 @@
+"""The colors that all views see at points of a fine grid, and how little it takes to bring them into volumes and planes.
+
+Nothing here is learned before it is read: the colors are data. So they are kept as a list of places in the scene sphere, and
+every reader lays them out as it needs them, once for all colors of a place; a product then does the rest. Across a mirror
+the same list is read with weights of its own and the result is flipped: the mirrored colors are never written down.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from ..geometry import cell_points, project
+from ..types import ContextViews
+
+COLORS = 8  # mean color, its deviation, the least foreground, share of views that look
+FOREGROUND = 0.1  # difference from the background at which a color certainly is not it
+
+
+def ball_cells(size: int) -> Int[Tensor, place]:
+    """Which of size^3 cells, x fastest, are inside of the scene sphere, where alone anything is ever asked for."""
+    return torch.nonzero(cell_points(size).norm(dim=-1) <= 1.05)[:, 0]
+
+
+@torch.no_grad()
+def look(context: ContextViews, points: Float[Tensor, "place 3"]) -> Float[Tensor, "scene place color"]:
+    """Colors in -1..1, and 0 where no view looks."""
+    where = project(points, context.cameras).flatten(0, 1)
+    distance = (context.images - context.background[:, None, None, None]).abs().amax(-1, keepdim=True)
+    foreground = (distance / FOREGROUND).clamp_max(1)
+    images = torch.cat([context.images * 2 - 1, foreground - 1], dim=-1).flatten(0, 1).permute(0, 3, 1, 2)
+    values = sample_images(images, where).unflatten(0, context.images.shape[:2])  # 0 outside of an image: no objection
+    colors = values[:, :, :3]
+    mean = colors.mean(1)
+    deviation = ((colors - mean[:, None]).square().mean(1) + 1e-6).sqrt()
+    inside = ((where > 0) & (where < 1)).all(-1).to(colors.dtype).unflatten(0, context.images.shape[:2]).mean(1)
+    return torch.cat([mean, deviation, values[:, :, 3:].amin(1), inside[:, None]], dim=1).transpose(1, 2).contiguous()
+
+
+def sample_images(
+    images: Float[Tensor, "image channel rows columns"], where: Float[Tensor, "image point 2"]
+) -> Float[Tensor, "image channel point"]:
+    """Bilinear values at shares of width and height; 0 outside."""
+    return nn.functional.grid_sample(images, (where * 2 - 1)[:, None], padding_mode="zeros", align_corners=False)[:, :, 0]
+
+
+class SeenReader(nn.Module):
+    """A linear map of the colors in each group of cells; groups side by side make up the result's grid.
+
+    Args:
+        size: cells along a side of the fine grid.
+        groups: for each cell, x fastest, the number of the group it belongs to.
+        within: and its place within the group.
+        shape: of the grid of groups.
+        channels: of the result.
+        mirror: dimension of the grid, counted from the end, along which a second map's result is flipped; 0: a mirror that
+            changes no group; None: no mirror.
+    """
+
+    def __init__(
+        self, size: int, groups: Tensor, within: Tensor, shape: Sequence[int], channels: int, mirror: int | None
+    ) -> None:
+        super().__init__()
+        self.shape, self.channels, self.mirror = tuple(shape), channels, mirror
+        self.inside = size**3 // math.prod(shape) * COLORS
+        sides = 1 if mirror is None else 2
+        self.weight = nn.Parameter(torch.randn(sides * channels, self.inside) * math.sqrt(2 / (sides * self.inside)))
+        ball = ball_cells(size)
+        source = torch.full((size**3,), len(ball))  # a place after the last, which holds 0
+        source[(groups * (self.inside // COLORS) + within)[ball]] = torch.arange(len(ball))
+        self.source: Tensor
+        self.register_buffer("source", source, persistent=False)
+
+    def laid_out(self, seen: Float[Tensor, "scene place color"]) -> Float[Tensor, "scene group inside"]:
+        """Colors by group, 0 outside of the scene sphere."""
+        padded = nn.functional.pad(seen, (0, 0, 0, 1))
+        return padded.index_select(1, self.source).view(len(seen), -1, self.inside)
+
+    def forward(self, seen: Float[Tensor, "scene place color"]) -> Float[Tensor, "scene channel *shape"]:
+        return self.read(self.laid_out(seen))
+
+    def read(self, laid_out: Float[Tensor, "scene group inside"]) -> Float[Tensor, "scene channel *shape"]:
+        weight = self.weight.expand(len(laid_out), -1, -1)
+        read = torch.bmm(weight, laid_out.transpose(1, 2)).unflatten(-1, self.shape)
+        if self.mirror is None:
+            return read
+        here, mirrored = read.split(self.channels, dim=1)
+        return here + (mirrored.flip(self.mirror) if self.mirror else mirrored)
+
+
+def _coordinates(size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """z, y, x of all cells, x fastest."""
+    cells = torch.arange(size**3)
+    return cells // size**2, cells // size % size, cells % size
+
+
+def block_reader(size: int, detail: int, channels: int, mirror: int | None) -> SeenReader:
+    """Blocks of detail^3 cells become the cells of a volume [channel, z, y, x]."""
+    z, y, x = _coordinates(size)
+    coarse = size // detail
+    groups = (z // detail * coarse + y // detail) * coarse + x // detail
+    within = (z % detail * detail + y % detail) * detail + x % detail
+    return SeenReader(size, groups, within, (coarse,) * 3, channels, mirror)
+
+
+def column_readers(size: int, channels: int, mirror: int | None) -> list[SeenReader]:
+    """All along z, y or x becomes a pixel of the xy, xz or yz plane (rows z or y, columns x or y)."""
+    z, y, x = _coordinates(size)
+    readers = []
+    for depth, row, column, lost in ((z, y, x, -3), (y, z, x, -2), (x, z, y, -1)):
+        kept = [axis for axis in (-3, -2, -1) if axis != lost]
+        flipped = None if mirror is None else 0 if mirror == lost else kept.index(mirror) - 2
+        readers.append(SeenReader(size, row * size + column, depth, (size, size), channels, flipped))
+    return readers

@@ -1,0 +1,1 @@
+"""Trainings killed at random moments, and what is left of them."""
