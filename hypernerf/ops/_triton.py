@@ -6,7 +6,7 @@ bfloat16 products with float32 sums on a GPU; float32 throughout where Triton's 
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 import os
 from collections.abc import Sequence
 
@@ -18,6 +18,7 @@ from . import _torch
 from .encodings import sample_planes, sample_volume
 from .packing import MULTIPLE, Layout, pack, padded
 
+OLDEST = (3, 6)  # Triton: the oldest that the kernels were compiled with
 WIDTHS = (16, 32, 64, 128)
 MOST_SUMS = 1 << 14  # numbers of dL/dW that one program can keep in registers
 # (points a tile, warps): what the compiler can keep in registers at width 64, for an H100
@@ -26,8 +27,12 @@ FORWARD_TILE, BACKWARD_TILE = (128, 4), (64, 8)
 
 def missing(device: torch.device) -> str | None:
     """Why this backend cannot run on `device`; None if it can."""
-    if importlib.util.find_spec("triton") is None:
+    try:
+        found = importlib.metadata.version("triton")
+    except importlib.metadata.PackageNotFoundError:
         return "Triton is not installed (pip install triton)"
+    if tuple(int(part) for part in found.split(".")[:2]) < OLDEST:
+        return f"Triton {found} is too old (install torch 2.10 or newer, which brings Triton 3.6)"
     if device.type == "cuda" or os.environ.get("TRITON_INTERPRET") == "1":
         return None
     return f"Triton's kernels run on a GPU, not on {device.type} (TRITON_INTERPRET=1 interprets them, slowly)"

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ._triton import FORWARD_TILE, _constants, _narrow, _tile
+from ._triton import BACKWARD_TILE, FORWARD_TILE, _constants, _narrow, _tile
 from .packing import Layout, pack
 
 
@@ -37,7 +37,7 @@ def render(
     from .kernels.render import render as kernel
 
     layout, device = Layout.of(weights, 4 + 6 * octaves), origins.device
-    tile = _tile(device, FORWARD_TILE)
+    tile = _tile(device, BACKWARD_TILE if layout.given else FORWARD_TILE)  # reading grids takes registers
     constants = _constants(layout, octaves, device, tile)
     for name in ("FEATURES", "OUTPUTS"):
         del constants[name]

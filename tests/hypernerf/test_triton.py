@@ -1,11 +1,15 @@
 """The Triton kernels against the reference in float64, run by Triton's interpreter on the CPU (compiled where there is a GPU)."""
 
 import os
+import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
 
+ROOT = Path(__file__).parents[2]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 if DEVICE == "cpu":
     os.environ["TRITON_INTERPRET"] = "1"  # read when kernels are first imported
@@ -124,3 +128,10 @@ def test_packed_rows_have_a_place_for_every_number():
 def test_tensors_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="do not fit"):
         batched_mlp(torch.zeros(2, 5, 7, device=DEVICE), random_weights(torch.Generator(), 3, 7, 16, 4), "triton")
+
+
+def test_the_compiler_takes_every_kernel(tmp_path):
+    environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path), "TRITON_DEFAULT_FP_FUSION": "1"}
+    command = [sys.executable, "-m", "tests.hypernerf.compile_kernels"]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=250, check=False)
+    assert done.returncode == 0, done.stderr

@@ -18,12 +18,12 @@ from hypernerf.models import GeneratorConfig
 from hypernerf.ops import pick_backend
 from hypernerf.types import InputError
 
-from .timing import Sizes, ceilings, network_flops, network_seconds, step_seconds
+from .timing import Sizes, ceilings, network_flops, network_seconds, render_seconds, step_seconds
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = """  git clone --recursive https://github.com/NVlabs/tiny-cuda-nn ../tiny-cuda-nn
   python tools/gpu_check.py --tinycudann ../tiny-cuda-nn --json out/gpu.json"""
-TESTS = ("tests/hypernerf/test_triton.py", "tests/hypernerf/test_cuda_backends.py")
+TESTS = tuple(f"tests/hypernerf/test_{name}.py" for name in ("triton", "triton_render", "cuda_backends"))
 # name -> the least that is wanted
 WANTED = {
     "forward, share of the bf16 ceiling": 0.40,
@@ -31,6 +31,7 @@ WANTED = {
     "forward and backward, times faster than a loop of tinycudann calls": 2.0,
     "forward and backward, times faster than a chain of bf16 products": 3.0,
     "training step, times faster than with the torch reference": 5.0,
+    "rendering kernel, share of the network kernel's samples a second": 0.70,
 }
 
 
@@ -99,6 +100,8 @@ def measure(device: torch.device, sizes: Sizes, model: GeneratorConfig) -> dict[
                 seconds[backend] = network_seconds(backend, device, sizes)
                 if backend != "bmm":
                     seconds[backend]["step"] = step_seconds(backend, device, sizes, model)
+                if backend == "triton":
+                    seconds[backend]["render"] = render_seconds(device, sizes)
         except (InputError, RuntimeError) as error:  # a missing library, or no memory: the others are timed all the same
             failed[backend] = str(error)
             console.print(f"{backend}: {error}")
@@ -113,9 +116,11 @@ def ratios(seconds: dict[str, dict[str, float]], ceiling: float, sizes: Sizes) -
     if ours is None:
         return {}
     forward, both = network_flops(sizes)
-    share, share_both, loop, chain, step = WANTED
+    share, share_both, loop, chain, step, rendering = WANTED
     result = {share: forward / ours["forward"] / ceiling, share_both: both / ours["both"] / ceiling}
     for name, other, part in ((loop, "tinycudann", "both"), (chain, "bmm", "both"), (step, "torch", "step")):
         if other in seconds and part in ours:
             result[name] = seconds[other][part] / ours[part]
+    if "render" in ours:
+        result[rendering] = ours["forward"] / ours["render"]
     return result

@@ -103,6 +103,25 @@ def bmm_chain(positions: Tensor, sizes: Sizes, weights: Sequence[Tensor]) -> Ten
     return torch.cat(outputs, dim=1)
 
 
+def render_seconds(device: torch.device, sizes: Sizes) -> float:
+    """As many samples as `network_seconds` has points, of one scene: nothing is empty and no ray stops early."""
+    from hypernerf.ops._triton_render import render
+
+    weights = [torch.randn(1, o, i, device=device) / i**0.5 for i, o in pairwise(_shape(sizes))]
+    rays = sizes.scenes * sizes.points // sizes.samples
+    origins = torch.tensor([0.0, 0, -2], device=device).expand(rays, 3)
+    directions = torch.tensor([0.0, 0, 1], device=device).expand(rays, 3)
+    near, far = torch.ones(rays, device=device), torch.full((rays,), 3.0, device=device)
+    cells = torch.ones(64, 64, 64, device=device, dtype=torch.bool)
+
+    def draw() -> Tensor:
+        return render(
+            origins, directions, near, far, cells, sizes.octaves, None, None, weights, sizes.samples, (3.0, 10.0), darkest=-1.0
+        )
+
+    return median_seconds(draw, device, sizes.repeats)
+
+
 def step_seconds(backend: str, device: torch.device, sizes: Sizes, config: GeneratorConfig) -> float:
     """One training step (encode, generate, render, backward, Adam) on made-up data, which the time does not depend on."""
     torch.manual_seed(0)
