@@ -52,6 +52,8 @@ def test_scenes_import_only_types_reading_and_geometry(path):
 
 
 def test_importing_the_library_loads_no_extra():
-    extras = "('lpips', 'viser', 'nerfacc', 'tinycudann')"
+    extras = (
+        "('lpips', 'viser', 'nerfacc', 'tinycudann', 'xatlas', 'fast_simplification', 'onnx', 'onnxruntime', 'huggingface_hub')"
+    )
     code = f"import sys, hypernerf.training, hypernerf.export; print([m for m in {extras} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

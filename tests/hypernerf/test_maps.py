@@ -55,6 +55,7 @@ def test_a_nerfstudio_camera_path_is_read_as_its_viewer_means_it(tmp_path):
         ({"camera_path": [{"fov": 50}]}, "camera_to_world"),
         ({"camera_path": [{"fov": 50, "camera_to_world": [2] * 16}]}, "camera 0 is no pose"),
         ({"render_width": None}, "render_width"),
+        ({"render_width": float("inf")}, "render_width"),
         ({"camera_path": [{"fov": 200, "camera_to_world": np.eye(4).flatten().tolist()}]}, "180 degrees"),
     ],
 )
