@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Sequence
@@ -65,5 +66,6 @@ def _followed(kills: int, seed: int) -> Outcome:
 
 
 def _campaign(sending: Connection, folder: Path, kills: int, seed: int) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at its end, or that of the command; a life alone ends when it next saves
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
         sending.send(run_campaign(folder, kills, seed, sending.send))
