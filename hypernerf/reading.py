@@ -11,7 +11,7 @@ import os
 import reprlib
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,8 +35,8 @@ def shown(value: object) -> str:
 
 
 @contextmanager
-def open_regular(path: Path | str, limit: int | None, error: type[InputError] = InputError) -> Iterator[BinaryIO]:
-    """A file to read from its start. Raises `error` unless it is a regular file of at most `limit` bytes (None: any size)."""
+def open_regular(path: Path | str, limit: int, error: type[InputError] = InputError) -> Iterator[BinaryIO]:
+    """A file to read from its start. Raises `error` unless it is a regular file of at most `limit` bytes."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise error(f"{path}: not a regular file (a folder, a pipe or a device): give a file")
@@ -47,7 +47,7 @@ def open_regular(path: Path | str, limit: int | None, error: type[InputError] = 
         raise error(f"{path}: cannot be read ({getattr(problem, 'strerror', None) or problem})") from None
     with file:
         size = os.fstat(file.fileno()).st_size
-        if limit is not None and size > limit:
+        if size > limit:
             raise error(f"{path}: {size} bytes, more than the {limit} that such a file may have")
         yield file
 
@@ -60,12 +60,13 @@ def _open_without_waiting(name: str, flags: int) -> int:
 def read_bytes(path: Path | str, limit: int, error: type[InputError] = InputError) -> bytes:
     """The whole file. Raises `error` as `open_regular` does."""
     with open_regular(path, limit, error) as file:
+        size = os.fstat(file.fileno()).st_size
         try:
-            data = file.read(limit + 1)
+            data = file.read(size + 1)
         except OSError as problem:
             raise error(f"{path}: cannot be read ({problem.strerror})") from None
-    if len(data) > limit:  # files of the kernel say that they are empty
-        raise error(f"{path}: more than the {limit} bytes that such a file may have")
+    if len(data) > size:  # files of the kernel say that they are empty
+        raise error(f"{path}: has more bytes than the {size} it is said to have")
     return data
 
 
@@ -106,6 +107,8 @@ def parse_yaml(text: str) -> Any:
 class _PlainLoader(yaml.SafeLoader):
     """YAML without aliases, by which a few lines become a million values or contain themselves, and without tags."""
 
+    depth = 0
+
     def compose_node(self, parent, index):
         event = self.peek_event()
         line = event.start_mark.line + 1
@@ -113,7 +116,12 @@ class _PlainLoader(yaml.SafeLoader):
             raise yaml.YAMLError(f"line {line}: aliases are not read, write the value out")
         if getattr(event, "tag", None) is not None:
             raise yaml.YAMLError(f"line {line}: tags are not read: {shown(event.tag)}")
-        return super().compose_node(parent, index)
+        if self.depth > MAX_DEPTH:  # now, since time grows with the square of the depth
+            raise yaml.YAMLError(f"line {line}: nested too deeply")
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 def _bounded(value: Any) -> Any:
@@ -146,8 +154,10 @@ def inside(
     try:
         root, path = resolve(folder), resolve(folder / name)
         leaves = os.path.commonpath([root, path]) != root
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.lstat(path)
     except (OSError, ValueError) as problem:  # a name that no file can have
-        raise error(f"{named_by or folder}: {shown(str(name))} is no name of a file ({problem})") from None
+        raise error(f"{named_by or folder}: {shown(str(name))} cannot be the name of a file ({problem})") from None
     if leaves:
         mend = (
             "copy the file into it" if follow_links else "copy the file into it, or set source.follow_links if you made the link"

@@ -14,11 +14,12 @@ from .reading import open_regular
 from .types import InputError
 
 HEADER_LIMIT = 1 << 22  # bytes: names, shapes and metadata of ten thousand tensors
+SIZE_LIMIT = 1 << 33  # bytes of a model or a training state: a file of holes can claim more than any machine's memory
 KINDS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 MAX_VALUES, MAX_DEPTH = 1_000_000, 16  # of a training state: tens of plain values a parameter, lists in lists a few deep
 
 
-def read_tensors(path: Path, limit: int | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_tensors(path: Path, limit: int = SIZE_LIMIT) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors of a safetensors file, as float32, and its metadata.
 
     Raises:
@@ -52,7 +53,7 @@ def read_state(path: Path) -> dict[str, Any]:
     Raises:
         InputError: no such file, a damaged one, or one that holds something else, or claims more than it has.
     """
-    with open_regular(path, None) as file:
+    with open_regular(path, SIZE_LIMIT) as file:
         try:
             size = _stored_size(file)
             state = torch.load(file, map_location="cpu", weights_only=True)
@@ -92,7 +93,10 @@ def _check_plain(state: Any, size: int) -> None:
         elif isinstance(value, Tensor):
             if value.layout != torch.strided or value.device.type != "cpu":
                 raise ValueError("a tensor that is not dense")
-            storages[value.untyped_storage().data_ptr()] = value.untyped_storage().nbytes()
+            storage = value.untyped_storage()
+            if value.nbytes > storage.nbytes():
+                raise ValueError("a tensor that repeats the values it has")
+            storages[storage.data_ptr()] = storage.nbytes()
         elif not isinstance(value, (str, int, float, bool, type(None))):
             raise ValueError(f"holds a {type(value).__name__}")
     if sum(storages.values()) > size:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hypernerf.reading import open_regular
 
+from .png import lacks_pixels
 from .source import SceneError
 
 FORMATS = ("PNG", "JPEG", "WEBP")  # Pillow's other decoders are rarely needed here, and some start programs
@@ -30,7 +31,7 @@ def read_image(
     Raises:
         SceneError: the file is missing, truncated, no image, or absurdly large.
     """
-    with _opened(path) as image:
+    with _opened(path, whole=True) as image:
         transparent = "A" in image.getbands() or "transparency" in image.info
         pixels = np.asarray(image.convert("RGBA" if transparent else "RGB"), dtype=np.float32) / 255.0
     values = torch.from_numpy(pixels)
@@ -66,13 +67,18 @@ def _size(path: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """The image, its size checked, its pixels not yet read. Turns everything that goes wrong inside into `SceneError`."""
+def _opened(path: Path, whole: bool = False) -> Iterator[Image.Image]:
+    """The image, its size checked, its pixels not yet read. Turns everything that goes wrong inside into `SceneError`.
+
+    With `whole`, that all of its pixels are there is checked too.
+    """
     with open_regular(path, MAX_BYTES, SceneError) as file:
         try:
             with Image.open(file, formats=FORMATS) as image:
                 if not 0 < image.width * image.height <= MAX_PIXELS:
                     raise SceneError(f"{path}: {image.width}x{image.height} pixels: 1 to {MAX_PIXELS} can be read")
+                if whole and lacks_pixels(file):
+                    raise SceneError(f"{path}: has fewer pixels than the {image.width}x{image.height} that it claims")
                 yield image
         except SceneError:
             raise

@@ -54,7 +54,7 @@ def load_split(
             raise InputError(f"{name}: images of {here[0]}x{here[1]} among scenes of {size[0]}x{size[1]}: use one size")
         yield result
     if size is None:
-        raise InputError(f"no usable scene in split {split!r} of source {config.name!r}: check source.root")
+        raise InputError(f"{config.root or config.name}: no usable scene in split {split!r}: check source.root")
 
 
 def _results(source: SceneSource, config: SourceConfig, names: Sequence[str], workers: int) -> Iterator[SceneViews | SceneError]:

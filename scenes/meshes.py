@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hypernerf.types import InputError, SceneViews
+from hypernerf.reading import inside
+from hypernerf.types import InputError, SceneViews, require_within
 
 from .cache import cached_pixels, save_pixels
 from .folders import divide, require_root
 from .orbits import surrounding_cameras
-from .source import SourceConfig, Split, register_source
+from .source import SceneError, SourceConfig, Split, register_source
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply")
 COLORS = "red|blue|green|yellow|orange|purple|pink|brown|black|white|gray|grey|cyan|magenta"
@@ -42,8 +43,7 @@ class MeshesConfig(SourceConfig):
         super().__post_init__()
         if self.mesh_up not in ("y", "z"):
             raise InputError(f"source.mesh_up must be y or z, not {self.mesh_up!r}")
-        if min(self.views, self.size, self.supersample) < 1:
-            raise InputError("source.views, source.size and source.supersample must be at least 1")
+        require_within("source", self, {"views": (1, 10_000), "size": (1, 4096), "supersample": (1, 16)})
         if not (self.val_share >= 0 and self.test_share >= 0 and self.val_share + self.test_share < 1):
             raise InputError("source.val_share and source.test_share must not be negative and leave room for training scenes")
 
@@ -90,14 +90,15 @@ class MeshesSource:
     def load(self, scene_id: str) -> SceneViews:
         from .mesh_rendering import draw_views, load_mesh, to_pixels
 
-        config, file = self.config, self._files[scene_id]
+        config, file, root = self.config, self._files[scene_id], Path(str(self.config.root))
+        inside(root, file.absolute(), follow_links=config.follow_links, error=SceneError)
         stat = file.stat()
-        key = hashlib.sha256(f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:16]
-        number = int(hashlib.sha256(scene_id.encode()).hexdigest()[:8], 16)
+        key = hashlib.sha256(os.fsencode(f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}")).hexdigest()[:16]
+        number = int(hashlib.sha256(os.fsencode(scene_id)).hexdigest()[:8], 16)
         cameras = surrounding_cameras(np.random.default_rng([config.seed, number]), config.views, config.size)
         pixels = cached_pixels(self.folder / f"{key}.npy", (config.views, config.size, config.size, 4))
         if pixels is None:
-            pixels = to_pixels(draw_views(load_mesh(file, config.mesh_up), cameras, config.supersample)).numpy()
+            pixels = to_pixels(draw_views(load_mesh(file, config.mesh_up, root), cameras, config.supersample)).numpy()
             save_pixels(self.folder / f"{key}.npy", pixels)
         values = torch.from_numpy(pixels).float() / 255
         mask, background = values[..., 3], torch.tensor(config.background)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from hypernerf.geometry import camera_rays
-from hypernerf.types import Cameras, InputError, SceneViews
+from hypernerf.types import Cameras, InputError, SceneViews, require_within
 
 from .cache import cached_pixels, save_pixels
 from .categories import CATEGORIES
@@ -45,9 +45,9 @@ class ProceduralConfig(SourceConfig):
         unknown = [name for name in self.categories if name not in CATEGORIES]
         if unknown or not self.categories:
             raise InputError(f"source.categories: choose among {', '.join(CATEGORIES)}, not {unknown or 'none'}")
-        for name in ("train_scenes", "val_scenes", "test_scenes", "views", "size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"source.{name} must be at least 1, not {getattr(self, name)}")
+        scenes = (1, 10_000_000)
+        limits = {"train_scenes": scenes, "val_scenes": scenes, "test_scenes": scenes, "views": (1, 10_000), "size": (1, 4096)}
+        require_within("source", self, limits)
 
 
 @register_source("procedural", ProceduralConfig)

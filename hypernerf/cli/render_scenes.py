@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from rich.markup import escape
 
 from scenes.meshes import divide_meshes, mesh_files
 from scenes.orbits import surrounding_cameras
 from scenes.source import SceneError
 from scenes.writing import write_scene
 
+from ..reading import inside
 from ..types import InputError
 from .common import Parser, check_writable, console, tracked
 
@@ -59,11 +61,11 @@ def main(arguments: Sequence[str]) -> None:
     check_writable(options.out.parent, "OUT")
     draw = partial(
         _draw, size=options.size, views=options.views, layout=options.format, supersample=options.supersample,
-        up=options.up, seed=options.seed,
+        up=options.up, seed=options.seed, root=options.meshes,
     )  # fmt: skip
     problems = [text for text in tracked(_results(draw, jobs, options.workers), "draw", len(jobs)) if text]
     for text in problems:
-        console.print(f"[yellow]left out: {text}[/]")
+        console.print(f"[yellow]left out: {escape(text)}[/]")
     console.print(
         f"{len(jobs) - len(problems)} of {len(jobs)} objects drawn, {options.views} views of {options.size}x{options.size} each"
     )
@@ -96,14 +98,15 @@ def _results(draw: partial, jobs: list[_Job], workers: int) -> Iterator[str]:
         yield from pool.map(draw, jobs, chunksize=4)
 
 
-def _draw(job: _Job, *, size: int, views: int, layout: str, supersample: int, up: str, seed: int) -> str:
+def _draw(job: _Job, *, size: int, views: int, layout: str, supersample: int, up: str, seed: int, root: Path) -> str:
     """Draws and writes one object; what went wrong, or nothing."""
     from scenes.mesh_rendering import draw_views, load_mesh, to_pixels
 
     torch.set_num_threads(1)
     cameras = surrounding_cameras(np.random.default_rng([seed, job.number]), views, size)
     try:
-        pixels = to_pixels(draw_views(load_mesh(job.mesh, up), cameras, supersample)).numpy()
+        mesh = load_mesh(inside(root, job.mesh.absolute(), error=SceneError), up, root)
+        pixels = to_pixels(draw_views(mesh, cameras, supersample)).numpy()
     except SceneError as error:
         return str(error)
     if not pixels[..., 3].any():

@@ -1,0 +1,196 @@
+"""Every reader of files that may come from somebody else: how to write a small valid input, and how to read it.
+
+A new reader is one more entry of `READERS`; a format of its own may get its own damage in `BY_SUFFIX` (binary.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import trimesh
+from PIL import Image
+
+from hypernerf.cli.common import open_source, parse_config
+from hypernerf.cli.session import load_run
+from hypernerf.config import dump_yaml, load_yaml
+from hypernerf.fields import FieldSpec, FieldWeights, SceneField, initial_weights, load_scene_file, save_scene_file
+from hypernerf.models import Generator
+from hypernerf.training.checkpoint import load_checkpoint, load_state, save_checkpoint
+from scenes.blender import BlenderConfig, load_blender_scene
+from scenes.cache import cached_pixels, save_pixels
+from scenes.camera_path import read_camera_path
+from scenes.detect import load_scene_folder
+from scenes.images import read_image
+from scenes.loading import load_split
+from scenes.mesh_rendering import load_mesh
+from scenes.meshes import MeshesConfig
+from scenes.orbits import surrounding_cameras
+from scenes.source import SPLITS, SourceConfig, check_scene
+from scenes.srn import SrnConfig, load_srn_scene, read_intrinsics
+from scenes.writing import write_scene
+
+WHITE = (1.0, 1.0, 1.0)
+SIZE = 8  # pixels along a side of the seeds' images
+PIXELS = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 4), dtype=np.uint8)
+SCENE_FILE = "scene.field.safetensors"
+MODEL = {
+    "source": {"name": "procedural", "radius": 1.0, "center": [0, 0, 0], "size": 16},
+    "encoder": {"image": {"image_size": 16, "channels": [8]}, "set": {"width": 16}, "lift": {"resolution": 4, "channels": 8}},
+    "hypernetwork": {"latent": 8, "width": 16, "rank": 1},
+    "field": {"width": 16, "depth": 1, "position_frequencies": 1, "plane_resolution": 4, "volume_resolution": 4},
+    "train": {"steps": 10, "learning_rate": "1e-3", "minutes": 0.5},
+    "evaluate": {"context": {2: [0, 1]}, "context_views": [1, 3]},
+}
+
+
+@dataclass(frozen=True)
+class Reader:
+    """`make` writes a small valid input into an empty folder; `read` reads it, and may raise `InputError` and nothing else.
+
+    `given` are patterns of files and folders whose place the user says: if they are links, they may lead elsewhere.
+    """
+
+    name: str
+    make: Callable[[Path], object]
+    read: Callable[[Path], object]
+    given: tuple[str, ...] = ()
+
+
+def _file(name: str, file: str, make: Callable[[Path], object], read: Callable[[Path], object]) -> Reader:
+    """A reader of a single file."""
+    return Reader(name, lambda folder: make(folder / file), lambda folder: read(folder / file), (file,))
+
+
+def _source(
+    name: str, make: Callable[[Path], object], config: Callable[[Path], SourceConfig], given: tuple[str, ...] = ()
+) -> Reader:
+    """A reader of many scenes: all its splits are loaded."""
+
+    def read(folder: Path) -> None:
+        settings = config(folder)
+        source = open_source(settings)
+        for split in SPLITS:
+            list(load_split(source, settings, split, on_problem=str, workers=1))
+
+    return Reader(name, make, read, given)
+
+
+def _image(suffix: str) -> Reader:
+    image = Image.fromarray(PIXELS[0]).convert("RGB" if suffix == "jpg" else "RGBA")
+    return _file(f"image-{suffix}", f"image.{suffix}", image.save, lambda path: read_image(path, WHITE))
+
+
+def _scene(layout: str, *names: str) -> Callable[[Path], None]:
+    """Writes scenes `names` into a folder, or makes it one."""
+
+    def make(folder: Path) -> None:
+        folder.rmdir()
+        for name in names or [""]:
+            write_scene(folder / name, layout, PIXELS, surrounding_cameras(np.random.default_rng(0), len(PIXELS), SIZE))
+
+    return make
+
+
+def _path(path: Path) -> None:
+    _scene("blender", "scene")(path.parent)
+    scene = path.parent / "scene"
+    (scene / "transforms.json").rename(path)
+    for part in sorted(scene.rglob("*"), reverse=True):
+        part.rmdir() if part.is_dir() else part.unlink()
+    scene.rmdir()
+
+
+def _box(path: Path, textured: bool = True) -> None:
+    box = trimesh.creation.box((1, 2, 3))
+    if textured:
+        material = trimesh.visual.material.SimpleMaterial(image=Image.fromarray(PIXELS[0, ..., :3]))
+        box.visual = trimesh.visual.TextureVisuals(uv=np.zeros((len(box.vertices), 2)), material=material)
+    (trimesh.Scene(box) if textured else box).export(path)
+
+
+def _boxes(folder: Path) -> None:
+    for name in ("a.glb", "b.glb", "more/c.obj"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        _box(folder / name)
+
+
+def _meshes_config(folder: Path) -> MeshesConfig:
+    cache = str(folder / "cache")
+    return MeshesConfig("meshes", root=str(folder), views=1, size=4, supersample=1, min_views=1, test_share=0.3, cache=cache)
+
+
+def _scene_file(path: Path) -> None:
+    spec = FieldSpec(width=16, depth=1, position_frequencies=1, plane_resolution=2, plane_channels=1)
+    values = initial_weights(spec, torch.Generator().manual_seed(0))
+    save_scene_file(path, SceneField("x", FieldWeights(spec, {name: value[None] for name, value in values.items()})))
+
+
+def _run(folder: Path) -> None:
+    torch.manual_seed(0)
+    _config(folder / "config.yaml")
+    generator = Generator(parse_config(MODEL, "")[1].generator)
+    assert generator.lift is not None
+    lifted = generator.lift.shape
+    _weights(folder, {
+        **{f"generator.{name}": value for name, value in generator.state_dict().items()},
+        "mean_code.latent": torch.zeros(1, 8), "mean_image": torch.zeros(4, 4, 3),
+        "mean_code.learned": torch.zeros(1, lifted.features, *(lifted.size,) * 3),
+        "mean_code.seen": torch.zeros(1, lifted.colors, *(lifted.fine,) * 3),
+    })  # fmt: skip
+
+
+def _config(path: Path) -> None:
+    path.write_text(dump_yaml(MODEL))
+
+
+def _weights(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
+    save_checkpoint(folder, 1, tensors, {})
+    (folder / "checkpoints" / "state_00000001.pt").unlink()
+
+
+def _state(folder: Path) -> None:
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "occupancy": None, "names": ("a", [1], 0.5)}
+    save_checkpoint(folder, 1, {"x": torch.zeros(1)}, state)
+    (folder / "checkpoints" / "step_00000001.safetensors").unlink()
+
+
+READERS = (
+    _image("png"),
+    _image("jpg"),
+    _image("webp"),
+    _file(
+        "srn-intrinsics", "intrinsics.txt",
+        lambda path: path.write_text("10.5 4 4 0.\n0. 0. 0.\n1.\n8 8\n"), lambda path: read_intrinsics(path, SIZE, SIZE),
+    ),
+    Reader("srn-scene", _scene("srn"), lambda folder: check_scene(load_srn_scene(folder, WHITE))),
+    Reader("blender-scene", _scene("blender"), lambda folder: check_scene(load_blender_scene(folder, WHITE))),
+    Reader("unknown-scene", _scene("blender"), lambda folder: check_scene(load_scene_folder(folder, WHITE))),
+    _source(
+        "srn-folders", _scene("srn", "x_train/a", "x_train/b", "x_test/a", "x_test/b"),
+        lambda folder: SrnConfig("srn", root=str(folder / "x"), min_views=1), ("x_train", "x_test"),
+    ),
+    _source("blender-folders", _scene("blender", *"abc"), lambda folder: BlenderConfig("blender", root=str(folder), min_views=1)),
+    _source("meshes-folders", _boxes, _meshes_config),
+    _file("camera-path", "path.json", _path, read_camera_path),
+    _file("mesh-glb", "box.glb", _box, load_mesh),
+    _file("mesh-obj", "box.obj", _box, load_mesh),
+    _file("mesh-ply", "box.ply", partial(_box, textured=False), load_mesh),
+    _file(
+        "render-cache", "x.npy",
+        lambda path: save_pixels(path, PIXELS), lambda path: cached_pixels(path, PIXELS.shape),
+    ),
+    _file("scene-file", SCENE_FILE, _scene_file, load_scene_file),
+    Reader("checkpoint", lambda folder: _weights(folder, {"x": torch.rand(2, 3)}), load_checkpoint, ("checkpoints*",)),
+    Reader("training-state", _state, lambda folder: load_state(folder, 1), ("checkpoints*",)),
+    _file("config", "config.yaml", _config, lambda path: parse_config(load_yaml(path), str(path))),
+    Reader("run", _run, load_run, ("config.yaml", "checkpoints*")),
+)  # fmt: skip
