@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..files import make_folder, write_atomically
 from ..reading import open_regular
-from ..tensor_files import read_state, read_tensors
+from ..tensor_files import SIZE_LIMIT, read_state, read_tensors
 from ..types import InputError
 
 T = TypeVar("T")
@@ -131,7 +131,7 @@ def load_state(run: Path, step: int, digest: str | None = None) -> dict[str, Any
     path = _state_file(run, step)
     if digest is not None:
         total = hashlib.blake2b(digest_size=16)
-        with open_regular(path, None) as file:
+        with open_regular(path, SIZE_LIMIT) as file:
             while block := file.read(1 << 20):
                 total.update(block)
         if total.hexdigest() != digest:
