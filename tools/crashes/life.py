@@ -9,7 +9,7 @@ import signal
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -75,14 +75,16 @@ def _live(config: Path, run: Path, descriptor: int) -> None:
     def say(kind: str, step: int = 0, digest: str = "", text: str = "") -> None:
         os.write(descriptor, f"{kind}\t{step}\t{digest}\t{text}\n".encode())
 
-    _listen_in(say)
     try:
+        _listen_in(say)
         with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
             fit.main([str(config), "--out", str(run), "--resume"])
         say("failed", text="it came to an end")
     except BaseException:
-        say("failed", text=" ".join(traceback.format_exc().split())[-500:])
-    os._exit(1)
+        with suppress(OSError):  # nobody listens any more
+            say("failed", text=" ".join(traceback.format_exc().split())[-500:])
+    finally:
+        os._exit(1)
 
 
 def _listen_in(say) -> None:
