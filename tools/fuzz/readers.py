@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import trimesh
 from PIL import Image
+from safetensors.torch import save_file
 
 from hypernerf.cli.common import open_source, parse_config
 from hypernerf.cli.session import load_run
@@ -26,6 +27,7 @@ from scenes.cache import cached_pixels, save_pixels
 from scenes.camera_path import read_camera_path
 from scenes.detect import load_scene_folder
 from scenes.images import read_image
+from scenes.learnit import LearnitConfig
 from scenes.loading import load_split
 from scenes.mesh_rendering import load_mesh
 from scenes.meshes import MeshesConfig
@@ -33,6 +35,8 @@ from scenes.orbits import surrounding_cameras
 from scenes.source import SPLITS, SourceConfig, check_scene
 from scenes.srn import SrnConfig, load_srn_scene, read_intrinsics
 from scenes.writing import write_scene
+
+from .formats import write_colmap, write_learnit, write_nmr, write_photos
 
 WHITE = (1.0, 1.0, 1.0)
 SIZE = 8  # pixels along a side of the seeds' images
@@ -96,6 +100,12 @@ def _scene(layout: str, *names: str) -> Callable[[Path], None]:
     return make
 
 
+def _written(write: Callable[..., None], **options: bool) -> Callable[[Path], None]:
+    """A scene by one of the writers in formats.py."""
+    cameras = surrounding_cameras(np.random.default_rng(0), len(PIXELS), SIZE)
+    return lambda folder: write(folder, PIXELS, cameras, **options)
+
+
 def _path(path: Path) -> None:
     _scene("blender", "scene")(path.parent)
     scene = path.parent / "scene"
@@ -121,7 +131,7 @@ def _boxes(folder: Path) -> None:
 
 def _meshes_config(folder: Path) -> MeshesConfig:
     cache = str(folder / "cache")
-    return MeshesConfig("meshes", root=str(folder), views=1, size=4, supersample=1, min_views=1, test_share=0.3, cache=cache)
+    return MeshesConfig(name="meshes", root=str(folder), views=1, size=4, supersample=1, min_views=1, test_share=0.3, cache=cache)
 
 
 def _scene_file(path: Path) -> None:
@@ -140,7 +150,7 @@ def _run(folder: Path) -> None:
         **{f"generator.{name}": value for name, value in generator.state_dict().items()},
         "mean_code.latent": torch.zeros(1, 8), "mean_image": torch.zeros(4, 4, 3),
         "mean_code.learned": torch.zeros(1, lifted.features, *(lifted.size,) * 3),
-        "mean_code.seen": torch.zeros(1, lifted.colors, *(lifted.fine,) * 3),
+        "mean_code.seen": torch.zeros(1, lifted.places, lifted.colors),
     })  # fmt: skip
 
 
@@ -149,8 +159,9 @@ def _config(path: Path) -> None:
 
 
 def _weights(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
-    save_checkpoint(folder, 1, tensors, {})
-    (folder / "checkpoints" / "state_00000001.pt").unlink()
+    """Without the digest that would refuse most damage at once."""
+    (folder / "checkpoints").mkdir()
+    save_file(tensors, folder / "checkpoints" / "step_00000001.safetensors")
 
 
 def _state(folder: Path) -> None:
@@ -163,22 +174,38 @@ def _state(folder: Path) -> None:
     (folder / "checkpoints" / "step_00000001.safetensors").unlink()
 
 
+def _any_scene(folder: Path) -> object:
+    return check_scene(load_scene_folder(folder, WHITE))
+
+
 READERS = (
     _image("png"),
     _image("jpg"),
     _image("webp"),
     _file(
         "srn-intrinsics", "intrinsics.txt",
-        lambda path: path.write_text("10.5 4 4 0.\n0. 0. 0.\n1.\n8 8\n"), lambda path: read_intrinsics(path, SIZE, SIZE),
+        lambda path: path.write_text("10.5 4 4 0.\n0. 0. 0.\n1.\n8 8\n"), read_intrinsics,
     ),
     Reader("srn-scene", _scene("srn"), lambda folder: check_scene(load_srn_scene(folder, WHITE))),
     Reader("blender-scene", _scene("blender"), lambda folder: check_scene(load_blender_scene(folder, WHITE))),
-    Reader("unknown-scene", _scene("blender"), lambda folder: check_scene(load_scene_folder(folder, WHITE))),
+    Reader("nerfstudio-scene", _scene("nerfstudio"), _any_scene),
+    Reader("colmap-text", _written(write_colmap, binary=False), _any_scene),
+    Reader("colmap-binary", _written(write_colmap, binary=True), _any_scene),
+    Reader("nmr-scene", _written(write_nmr), _any_scene),
+    _source(
+        "learnit-folders", _written(write_learnit),
+        lambda folder: LearnitConfig(name="learnit", root=str(folder), min_views=1),
+    ),
+    Reader("photos", _written(write_photos), lambda folder: check_scene(load_scene_folder(folder / "images", WHITE))),
+    Reader("unknown-scene", _scene("blender"), _any_scene),
     _source(
         "srn-folders", _scene("srn", "x_train/a", "x_train/b", "x_test/a", "x_test/b"),
-        lambda folder: SrnConfig("srn", root=str(folder / "x"), min_views=1), ("x_train", "x_test"),
+        lambda folder: SrnConfig(name="srn", root=str(folder / "x"), min_views=1), ("x_train", "x_test"),
     ),
-    _source("blender-folders", _scene("blender", *"abc"), lambda folder: BlenderConfig("blender", root=str(folder), min_views=1)),
+    _source(
+        "blender-folders", _scene("blender", *"abc"),
+        lambda folder: BlenderConfig(name="blender", root=str(folder), min_views=1),
+    ),
     _source("meshes-folders", _boxes, _meshes_config),
     _file("camera-path", "path.json", _path, read_camera_path),
     _file("mesh-glb", "box.glb", _box, load_mesh),
