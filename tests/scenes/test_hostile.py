@@ -25,7 +25,7 @@ from scenes.loading import load_split
 from scenes.mesh_rendering import load_mesh
 from scenes.meshes import MeshesConfig
 from scenes.png import ADAM7, lacks_pixels
-from scenes.source import SceneError, check_cameras
+from scenes.source import Reading, SceneError, check_cameras
 from scenes.srn import SrnConfig, load_srn_scene
 from tests.scenes.test_folders import OPENGL, POSE, WHITE, blender_scene, picture, srn_scene
 
@@ -161,7 +161,7 @@ def test_links_of_a_scene_do_not_lead_out_of_it(tmp_path, target):
         message = "leaves the folder|not a regular file|no such image"
         refused(folder, message, lambda folder=folder, load=load: load(folder, WHITE))
     if target == "../outside.png":
-        assert len(load_srn_scene(tmp_path / "srn", WHITE, follow_links=True)) == 5
+        assert len(load_srn_scene(tmp_path / "srn", WHITE, Reading(follow_links=True))) == 5
 
 
 def test_a_linked_scene_is_left_out_unless_links_are_followed(tmp_path):
@@ -171,7 +171,7 @@ def test_a_linked_scene_is_left_out_unless_links_are_followed(tmp_path):
     (tmp_path / "x_train" / "b").symlink_to(tmp_path / "elsewhere" / "b")
     for follow, expected in ((False, ["train/a"]), (True, ["train/a", "train/b"])):
         problems: list[str] = []
-        config = SrnConfig("srn", root=str(tmp_path / "x"), follow_links=follow)
+        config = SrnConfig(name="srn", root=str(tmp_path / "x"), follow_links=follow)
         found = [views.scene_id for views in load_split(open_source(config), config, "train", on_problem=problems.append)]
         assert found == expected and len(problems) == 2 - len(expected)
         assert all("x_train" in problem and "source.follow_links" in problem for problem in problems)
@@ -285,7 +285,7 @@ def test_a_linked_mesh_is_not_read_unless_links_are_followed(tmp_path):
     (tmp_path / "pack" / "link.ply").symlink_to(tmp_path / "outside.ply")
     for follow in (False, True):
         folder, cache = str(tmp_path / "pack"), str(tmp_path / "cache")
-        config = MeshesConfig("meshes", root=folder, views=1, size=4, cache=cache, follow_links=follow)
+        config = MeshesConfig(name="meshes", root=folder, views=1, size=4, cache=cache, follow_links=follow)
         if follow:
             assert open_source(config).load("link").masks.max() == 1
         else:

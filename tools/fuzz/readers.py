@@ -121,7 +121,7 @@ def _boxes(folder: Path) -> None:
 
 def _meshes_config(folder: Path) -> MeshesConfig:
     cache = str(folder / "cache")
-    return MeshesConfig("meshes", root=str(folder), views=1, size=4, supersample=1, min_views=1, test_share=0.3, cache=cache)
+    return MeshesConfig(name="meshes", root=str(folder), views=1, size=4, supersample=1, min_views=1, test_share=0.3, cache=cache)
 
 
 def _scene_file(path: Path) -> None:
@@ -169,16 +169,19 @@ READERS = (
     _image("webp"),
     _file(
         "srn-intrinsics", "intrinsics.txt",
-        lambda path: path.write_text("10.5 4 4 0.\n0. 0. 0.\n1.\n8 8\n"), lambda path: read_intrinsics(path, SIZE, SIZE),
+        lambda path: path.write_text("10.5 4 4 0.\n0. 0. 0.\n1.\n8 8\n"), read_intrinsics,
     ),
     Reader("srn-scene", _scene("srn"), lambda folder: check_scene(load_srn_scene(folder, WHITE))),
     Reader("blender-scene", _scene("blender"), lambda folder: check_scene(load_blender_scene(folder, WHITE))),
     Reader("unknown-scene", _scene("blender"), lambda folder: check_scene(load_scene_folder(folder, WHITE))),
     _source(
         "srn-folders", _scene("srn", "x_train/a", "x_train/b", "x_test/a", "x_test/b"),
-        lambda folder: SrnConfig("srn", root=str(folder / "x"), min_views=1), ("x_train", "x_test"),
+        lambda folder: SrnConfig(name="srn", root=str(folder / "x"), min_views=1), ("x_train", "x_test"),
     ),
-    _source("blender-folders", _scene("blender", *"abc"), lambda folder: BlenderConfig("blender", root=str(folder), min_views=1)),
+    _source(
+        "blender-folders", _scene("blender", *"abc"),
+        lambda folder: BlenderConfig(name="blender", root=str(folder), min_views=1),
+    ),
     _source("meshes-folders", _boxes, _meshes_config),
     _file("camera-path", "path.json", _path, read_camera_path),
     _file("mesh-glb", "box.glb", _box, load_mesh),
