@@ -27,11 +27,13 @@ def object_sphere(views: SceneViews) -> SceneTransform:
     holds every mask; a silhouette that the image's border cuts off makes it too small.
 
     Raises:
-        InputError: the cameras look in parallel.
+        InputError: the cameras look in parallel, or all masks are empty.
     """
     if views.masks is None:
         return estimate_scene_sphere(views.cameras)
     shown = [int(view) for view in (views.masks.flatten(1).amax(1) > 0.5).nonzero()]
+    if not shown:
+        raise InputError("all masks are empty: white is the object, black what is around it")
     directions = [_mask_directions(views, view) for view in shown]
     origins = views.cameras.positions[shown].double()
     axes = torch.stack([torch.nn.functional.normalize(rays.mean(0), dim=0) for rays in directions])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from hypernerf.types import SceneViews
+from hypernerf.types import SceneTransform, SceneViews
 
 from .colmap_model import ColmapCamera, ColmapImage, model_files, read_model
 from .distortion import Lens
@@ -23,6 +23,10 @@ class ColmapConfig(TransformsConfig):
     """`root` is one scene (the test split), or holds a folder a scene. COLMAP's world is arbitrary: see `align`."""
 
     images: str = "images"  # folder of the images in a scene's; images_2, images_4 … are the same, smaller
+
+    @property
+    def sphere(self) -> SceneTransform | None:
+        return super().sphere or (None if self.align is False else SceneTransform(self.center or (0.0, 0.0, 0.0)))
 
 
 def is_colmap_scene(folder: Path) -> bool:

@@ -52,12 +52,12 @@ class Reading:
 
     @property
     def sphere(self) -> SceneTransform | None:
-        """The scene sphere that the configuration states; None if it is to be estimated."""
+        """The scene sphere that the configuration states, or that scenes are aligned to; None if it is to be estimated."""
         if self.radius is not None:
             return SceneTransform(self.center or (0.0, 0.0, 0.0), self.radius)
         if self.near is not None and self.far is not None:
             return SceneTransform(self.center or (0.0, 0.0, 0.0), (self.far - self.near) / 2)
-        return None
+        return SceneTransform(self.center or (0.0, 0.0, 0.0)) if self.align else None
 
 
 @dataclass(frozen=True)

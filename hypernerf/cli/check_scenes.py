@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
         console.print(f"[red]unusable:[/] {escape(problem)}")
     if not read:
         raise InputError(f"{options.folder}: none of the {len(chosen)} scenes that were looked at can be read")
-    sphere = None if known.frames is None else _sphere(known, config, [views for _, views in read])
+    sphere = None if known.frames is None else _sphere(config, [views for _, views in read])
     if sphere is not None:
         center = " ".join(f"{value:.3g}" for value in sphere.center)
         console.print(f"scene sphere: center {center}, radius {sphere.radius:.3g}")
@@ -89,12 +89,10 @@ def _read(known: Format, folders: Sequence[Path], config: SourceConfig) -> tuple
     return read, problems
 
 
-def _sphere(known: Format, config: SourceConfig, scenes: Sequence[SceneViews]) -> SceneTransform | None:
-    """The one that is stated, or that scenes are aligned to, or as training estimates it; None where cameras do not tell."""
+def _sphere(config: SourceConfig, scenes: Sequence[SceneViews]) -> SceneTransform | None:
+    """As training finds it; None where the cameras do not tell."""
     if config.sphere is not None:
         return config.sphere
-    if known.name == "colmap" if config.align is None else config.align:
-        return SceneTransform()
     try:
         return shared_sphere([store_scene(views) for views in scenes])
     except InputError:

@@ -18,6 +18,7 @@ from hypernerf.config import load_yaml
 from hypernerf.fields import load_scene_file
 from hypernerf.models import Generator
 from tests.conftest import run_tool
+from tests.scenes import physical
 
 ROOT = Path(__file__).parent.parent.parent
 TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py"))
@@ -261,3 +262,22 @@ def test_an_exported_model_takes_a_runs_place(run, tmp_path):
 def test_an_unknown_pretrained_model_is_named(tmp_path):
     code, _, error = run_tool("reconstruct", "pretrained:teapots", "--scene", tmp_path, "-o", tmp_path / "x")
     assert code == 2 and "pretrained:teapots" in error and len(error.strip().splitlines()) == 1
+
+
+def test_folders_of_ones_own_are_checked_and_reconstructed(run, tmp_path):
+    """A COLMAP scene and photos without cameras, written by hand."""
+    lens = {"fx": 40.0, "fy": 40.0, "cx": 21.0, "cy": 14.0, "k1": -0.05}
+    scene = physical.shots(lens, 4, 30, 44)
+    physical.write_colmap(tmp_path / "own", scene, lens, "SIMPLE_RADIAL", binary=True)
+    code, output, error = run_tool("check_scenes", tmp_path / "own", "-o", tmp_path / "check.png")
+    assert code == 0, error
+    assert "format colmap, scenes: 1, views each: 4" in output and "not plain" in output and "44x30" in output
+    assert iio.imread(tmp_path / "check.png").shape[1] > 1000
+    scene_file = tmp_path / "own.field.safetensors"
+    code, output, error = run_tool(
+        "reconstruct", run, "--scene", tmp_path / "own", "--source.square", "frame", "-o", scene_file
+    )  # fmt: skip
+    assert code == 0, error
+    assert "4 views" in output and load_scene_file(scene_file).name == "own"
+    code, _, error = run_tool("reconstruct", run, "--scene", tmp_path / "own" / "images", "-o", scene_file)
+    assert code == 2 and "photos without cameras" in error and "configs/pose_free.yaml" in error

@@ -242,6 +242,13 @@ def test_alignment_forgets_where_a_scene_was_and_how_large(tmp_path):
         aligned(load_colmap_scene(tmp_path / "a", WHITE, AS_WRITTEN)[[0]], reading)
 
 
+def test_empty_masks_cannot_be_aligned(tmp_path):
+    scene = [physical.Shot(s.position, s.axes, np.zeros((24, 24, 4), np.uint8)) for s in physical.shots(count=3)]
+    physical.write_colmap(tmp_path, scene, physical.centered_lens(), "PINHOLE", binary=True)
+    with pytest.raises(SceneError, match="all masks are empty"):
+        load_scene_folder(tmp_path, WHITE)
+
+
 def test_photos_without_cameras(tmp_path):
     for number in range(3):
         physical.save(tmp_path / "cup" / f"{number}.png", np.full((20, 30, 3), 40 * number, np.uint8))
