@@ -15,7 +15,7 @@ from torch import Tensor
 from hypernerf.geometry import camera_rays, estimate_scene_sphere, nearest_point
 from hypernerf.types import Cameras, InputError, SceneTransform, SceneViews
 
-from .source import Reading, SceneError
+from .source import Reading, SceneError, check_cameras
 
 FILLED = 0.95  # objects that we draw reach so far into the scene sphere
 
@@ -58,8 +58,9 @@ def aligned(views: SceneViews, reading: Reading) -> SceneViews:
     """The scene moved, turned and scaled so that its own sphere is the configured one, and what is up in its images is up.
 
     Raises:
-        SceneError: the cameras do not tell where the object is.
+        SceneError: the cameras are none, or do not tell where the object is.
     """
+    check_cameras(views.scene_id, views.cameras)
     target = reading.sphere or SceneTransform()
     try:
         own = object_sphere(views)

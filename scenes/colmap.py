@@ -69,11 +69,16 @@ def colmap_frames(folder: Path, reading: Reading) -> list[Frame]:
 
 def _frame(folder: Path, images: str, image: ColmapImage, camera: ColmapCamera, reading: Reading) -> Frame:
     named_by = f"{folder}: the COLMAP model's image"
-    file = own_file(folder / images, image.name, reading, named_by)
-    masks = [own_file(folder / "masks", name, reading, named_by) for name in (f"{image.name}.png", image.name)]
+    file = _within(folder, images, image.name, reading, named_by)
+    masks = [_within(folder, "masks", name, reading, named_by) for name in (f"{image.name}.png", image.name)]
     pose = camera_pose(torch.linalg.inv(image.world_to_camera), reading, opengl=False)
 
     def lens(height: int, width: int) -> Lens:
         return stated_lens(camera.lens, (camera.height, camera.width), height, width, str(file), reading.integer_centers)
 
     return Frame(file, pose, lens, next((mask for mask in masks if os.path.isfile(mask)), None))
+
+
+def _within(folder: Path, part: str, name: str, reading: Reading, named_by: str) -> Path:
+    """An image or mask: a file of that part of the scene's folder, which itself may not be a link that leads out of it."""
+    return own_file(own_file(folder, part, reading, named_by), name, reading, named_by)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hypernerf.reading import inside
 from hypernerf.types import InputError, SceneViews
 
 from .camera_path import read_transforms
@@ -43,8 +44,8 @@ def _is_blender(folder: Path) -> bool:
     if not (folder / "transforms.json").is_file():
         return True
     try:
-        values = read_transforms(folder / "transforms.json")
-    except SceneError:
+        values = read_transforms(inside(folder, "transforms.json", error=SceneError))
+    except SceneError:  # what is wrong with it, its reader will say
         return False
     return "camera_angle_x" in values and not any("fl_x" in part for part in (values, *values["frames"]))
 

@@ -33,7 +33,7 @@ def is_learnit_scene(folder: Path) -> bool:
     if not (folder / "transforms.json").is_file():
         return False
     try:
-        name = read_transforms(folder / "transforms.json")["frames"][0].get("file_path")
+        name = read_transforms(inside(folder, "transforms.json", error=SceneError))["frames"][0].get("file_path")
     except SceneError:
         return False
     if not isinstance(name, str) or not name:
@@ -52,7 +52,7 @@ class LearnitSource:
             lists = [self.root / f"{category}_splits.json" for category in config.categories]
         self._splits: dict[Split, list[str]] = {split: [] for split in SPLITS}
         for path in lists:
-            self._add(path, read_json(path, FILE_LIMIT))
+            self._add(path, read_json(inside(self.root, path.name, follow_links=config.follow_links), FILE_LIMIT))
         if not any(self._splits.values()):
             raise InputError(f"{self.root}: no CATEGORY_splits.json there whose scenes are there too: check source.root")
 

@@ -17,7 +17,7 @@ from .align import aligned, object_sphere
 from .distortion import Lens, undistorted
 from .framing import framed
 from .images import image_size, read_image, read_mask
-from .source import Reading, SceneError
+from .source import Reading, SceneError, check_cameras
 
 MAX_SCENE_PIXELS = 1 << 29  # 8 GB as float32 with masks; NeRF-synthetic scenes have half of it
 ASPECT = 0.02  # images whose shape differs by more than this share from the one their intrinsics are for are other images
@@ -81,9 +81,10 @@ def scene_of(
 
 def _own_sphere(name: str, frames: Sequence[Frame], background: tuple[float, float, float], reading: Reading) -> SceneTransform:
     """Where the object is in the files' world, from whole images."""
-    whole = replace(reading, square="pad")
+    views = _stacked(name, [_read(frame, background, replace(reading, square="pad"), None) for frame in frames], background)
+    check_cameras(name, views.cameras)
     try:
-        return object_sphere(_stacked(name, [_read(frame, background, whole, None) for frame in frames], background))
+        return object_sphere(views)
     except InputError as error:
         raise SceneError(f"{name}: {error}") from None
 

@@ -16,7 +16,7 @@ from hypernerf.types import Cameras
 
 
 def _save_images(folder: Path, pixels: np.ndarray, name: str) -> list[str]:
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     names = [name.format(number) for number in range(len(pixels))]
     for image, file in zip(pixels, names, strict=True):
         Image.fromarray(image).save(folder / file)
@@ -71,4 +71,4 @@ def write_learnit(root: Path, pixels: np.ndarray, cameras: Cameras) -> None:
 
 
 def write_photos(folder: Path, pixels: np.ndarray, cameras: Cameras) -> None:
-    _save_images(folder / "images", pixels, "{}.png")
+    _save_images(folder, pixels, "{}.png")

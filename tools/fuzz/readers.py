@@ -196,7 +196,7 @@ READERS = (
         "learnit-folders", _written(write_learnit),
         lambda folder: LearnitConfig(name="learnit", root=str(folder), min_views=1),
     ),
-    Reader("photos", _written(write_photos), lambda folder: check_scene(load_scene_folder(folder / "images", WHITE))),
+    Reader("photos", _written(write_photos), _any_scene),
     Reader("unknown-scene", _scene("blender"), _any_scene),
     _source(
         "srn-folders", _scene("srn", "x_train/a", "x_train/b", "x_test/a", "x_test/b"),
