@@ -41,7 +41,10 @@ def read_tensors(path: Path, limit: int = SIZE_LIMIT) -> tuple[dict[str, Tensor]
 def _finite(value: Tensor, what: str) -> Tensor:
     if value.dtype not in KINDS:
         raise InputError(f"{what} holds {str(value.dtype).removeprefix('torch.')}, not floating-point numbers")
-    value = value.to(torch.float32)
+    try:
+        value = value.to(torch.float32)
+    except RuntimeError as error:  # no values at all, of a shape that overflows
+        raise InputError(f"{what} has a shape that no tensor can have ({str(error).splitlines()[0]})") from None
     if not bool(torch.isfinite(value).all()):
         raise InputError(f"{what} holds values that are not finite")
     return value

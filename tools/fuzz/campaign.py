@@ -16,6 +16,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
 
+import torch
+
 from hypernerf.types import InputError
 
 from .readers import Reader
@@ -126,6 +128,8 @@ def run_reader(reader: Reader, seed: int, cases: Sequence[int]) -> Iterator[Outc
 
 
 def _child(reader: Reader, seed: int, cases: Sequence[int], pipe: Connection) -> None:
+    torch.set_num_threads(1)  # the parent's other threads do not live here: work handed to them would wait for ever
+    Path("/proc/self/clear_refs").write_text("5")  # what the parent held at most is not what a case fills
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + ADDRESS_SPACE, resource.getrlimit(resource.RLIMIT_AS)[1]))
     with scratch_folder() as scratch:

@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from hypernerf.reading import parse_yaml
+
 NUMBERS: tuple[Any, ...] = (
     float("nan"), float("inf"), -float("inf"), 1e308, 1e39, 1e-320, 1e20, 1e7, 0, -0.0, -1, 1, 0.5, 3, 255, 65535, 10**6, 10**9,
     2**31, 2**53, 2**63 - 1, 2**63, 2**64, 10**25, 10**400,
@@ -94,7 +96,7 @@ def yaml_text(data: bytes, random: Random) -> bytes:
         at = random.choice([0, len(data), data.find(b"\n") + 1])
         return data[:at] + random.choice(YAML_TEXTS).encode() + data[at:]
     flow = random.choice((True, False))
-    return _changed(yaml.safe_load(data), random, lambda value: yaml.safe_dump(value, default_flow_style=flow))
+    return _changed(parse_yaml(data.decode()), random, lambda value: yaml.safe_dump(value, default_flow_style=flow))
 
 
 def numbers(data: bytes, random: Random) -> bytes:

@@ -86,7 +86,7 @@ def _damage_place(tree: Tree, name: str, random: Random, given: tuple[str, ...])
         case 6 if below:
             for other in [other for other in tree if other.startswith(f"{top}/")]:
                 del tree[other]
-            tree[top] = random.choice((b"x", os.mkfifo, Path.mkdir, _link(".." if _matches(top, given) else f"../outside_{top}")))
+            tree[top] = random.choice((b"x", os.mkfifo, Path.mkdir, _link("." if _matches(top, given) else f"../outside_{top}")))
         case _:
             tree[os.path.join(os.path.dirname(name), random.choice(FILE_NAMES) + suffix)] = tree.pop(name)
 
