@@ -90,7 +90,7 @@ def test_no_reader_runs_what_a_file_tells_it_to_run(tmp_path, monkeypatch, kind)
 
 
 def _refused_state(tmp_path, state, message):
-    save_checkpoint(tmp_path, 1, {"x": torch.zeros(1)}, state)
+    torch.save(state, tmp_path / "checkpoints" / "state_00000001.pt")
     with pytest.raises(InputError, match=rf"state_00000001\.pt: cannot be read.*{message}"):
         load_state(tmp_path, 1)
 
