@@ -43,9 +43,10 @@ def _finite(value: Tensor, what: str) -> Tensor:
         raise InputError(f"{what} holds {str(value.dtype).removeprefix('torch.')}, not floating-point numbers")
     try:
         value = value.to(torch.float32)
+        finite = bool(torch.isfinite(value).all())
     except RuntimeError as error:  # no values at all, of a shape that overflows
         raise InputError(f"{what} has a shape that no tensor can have ({str(error).splitlines()[0]})") from None
-    if not bool(torch.isfinite(value).all()):
+    if not finite:
         raise InputError(f"{what} holds values that are not finite")
     return value
 

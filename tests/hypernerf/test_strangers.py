@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pickle
+import struct
 import zipfile
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from hypernerf.cli.session import load_run
 from hypernerf.config import dump_yaml, load_yaml, to_dict
 from hypernerf.fields import load_scene_file, save_scene_file
 from hypernerf.models import Generator
+from hypernerf.tensor_files import read_tensors
 from hypernerf.training import Experiment
 from hypernerf.training.checkpoint import load_checkpoint, load_state, save_checkpoint
 from hypernerf.types import InputError
@@ -194,3 +196,11 @@ def test_a_configuration_does_not_make_a_model_larger_than_the_checkpoint(tmp_pa
     hook.remove()
     assert sum(made) < 10**7
     assert sum(p.numel() for p in Generator(Experiment().generator).parameters()) > 10  # others may build what they want again
+
+
+def test_a_shape_that_overflows_is_refused(tmp_path):
+    header = json.dumps({"x": {"dtype": "F16", "shape": [0, 2**40, 2**40], "data_offsets": [0, 0]}}).encode()
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(InputError, match=r"x\.safetensors: x has a shape"):
+        read_tensors(path)
