@@ -1,6 +1,7 @@
 """A short campaign of damaged files, and whether its watch sees what it must see."""
 
 import json
+import mmap
 import os
 import pickle
 import re
@@ -34,6 +35,11 @@ def _swallow(folder):
         pass
 
 
+def _fill(folder):
+    with mmap.mmap(-1, 64 << 20) as fresh:  # mapped, since an allocation may reuse memory that an earlier test freed
+        fresh.write(b"x" * len(fresh))
+
+
 MISDEEDS = {
     "opens": (lambda folder: open(folder / ".." / "outside.txt").close(), "open .*outside.txt"),
     "writes": (lambda folder: open("elsewhere", "w").close(), "open .*elsewhere"),
@@ -41,7 +47,7 @@ MISDEEDS = {
     "runs": (lambda folder: pickle.loads(pickle.dumps(Payload())), "ran what the file told it"),
     "hangs": (lambda folder: time.sleep(5), "hung for"),
     "hangs, and hides it": (_swallow, "hung for"),
-    "fills": (lambda folder: bytearray(b"x") * (64 << 20), "filled"),
+    "fills": (_fill, "filled"),
     "dies": (lambda folder: os._exit(3), "ended its process .exit code 3"),
     "raises": (lambda folder: {}["x"], "KeyError"),
     "names nothing": (_refuse, "names no file"),
