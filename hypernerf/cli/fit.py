@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.progress import TextColumn
@@ -31,7 +32,7 @@ from ..training import (
 from ..training.checkpoint import load_for_resuming, saved_steps
 from ..training.logs import append_metrics, keep_metrics_until, open_tensorboard
 from ..types import InputError
-from .common import Parser, check_writable, console, open_source, parse_config, progress_bar, sphere_of, warn
+from .common import Parser, check_writable, console, open_source, parse_config, progress_bar, sphere_of, warn, write_json
 from .finish import finish_run
 from .session import load_run, load_scenes
 from .taking_up import Settings, facts_of, refuse_changes, taken_up
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str]) -> int:
         "--allow-change", nargs="+", default=[], metavar="KEY",
         help="with --resume: keys or sections, such as train.steps or source.root, that may differ from how RUN was started",
     )  # fmt: skip
+    parser.add_json()
     options, overrides = parser.parse_known_args(arguments)
     settings = Settings(*parse_config(apply_overrides(load_yaml(options.config), overrides), options.config))
     folder = options.out or Path("runs") / Path(options.config).stem
@@ -65,7 +67,8 @@ def main(arguments: Sequence[str]) -> int:
         make_folder(place)
         remove_leftovers(place)
     try:
-        return _fit(settings, folder, options.allow_change)
+        write_json(options.json, _fit(settings, folder, options.allow_change))
+        return 0
     except KeyboardInterrupt:
         steps = saved_steps(folder)
         how = f"--resume goes on from step {steps[-1]}" if steps else "before the first step"
@@ -73,7 +76,8 @@ def main(arguments: Sequence[str]) -> int:
         return 130
 
 
-def _fit(settings: Settings, folder: Path, allowed: Sequence[str]) -> int:
+def _fit(settings: Settings, folder: Path, allowed: Sequence[str]) -> dict[str, Any]:
+    """The finished run's metrics. Raises `KeyboardInterrupt` when it was interrupted, a checkpoint written."""
     checkpoint = load_for_resuming(folder, warn) if saved_steps(folder) else None
     if checkpoint is not None:
         settings = taken_up(settings, checkpoint.state.get("facts"), allowed, folder)
@@ -92,8 +96,7 @@ def _fit(settings: Settings, folder: Path, allowed: Sequence[str]) -> int:
     write_atomically(folder / "config.yaml", lambda path: path.write_text(dump_yaml(settings.to_dict())))
     if not _train(trainer, experiment, validation, folder):
         raise KeyboardInterrupt
-    finish_run(load_run(folder), open_source(source), len(training))
-    return 0
+    return finish_run(load_run(folder), open_source(source), len(training))
 
 
 def load_training(source: SourceConfig) -> tuple[list[StoredScene], SourceConfig]:

@@ -18,8 +18,8 @@ from scenes.source import SceneSource
 from ..export import ExtractedMesh, Row, extract_mesh, silhouette_agreement
 from ..export.mesh import SURFACE_DENSITY, to_trimesh
 from ..fields import FieldWeights, SceneField
-from ..geometry import cell_points, orbit_cameras
-from ..rendering import RenderSettings
+from ..geometry import cell_points
+from ..rendering import RenderSettings, scene_orbit
 from ..rendering.occupancy import grid_density
 from ..training import (
     AdaptConfig,
@@ -34,7 +34,7 @@ from ..training import (
 )
 from ..training.geometry_metrics import ShapeScores, score_shape
 from ..training.metrics import lpips_metric
-from ..types import Cameras, InputError
+from ..types import InputError
 from .common import tracked
 from .session import Run
 
@@ -147,7 +147,7 @@ def _shapes(fields: Sequence[SceneField], mean: SceneField, source: Any, count: 
         if mesh is None:
             unmeshed += 1
         else:
-            agreement.append(float(silhouette_agreement(field, mesh, _around(field), settings).mean()))
+            agreement.append(float(silhouette_agreement(field, mesh, scene_orbit(field, 8, (64, 64)), settings).mean()))
 
     def means(scores: list[ShapeScores]) -> dict[str, float]:
         return {"iou": fmean(s.iou for s in scores), "chamfer_l1": fmean(s.chamfer for s in scores)}
@@ -159,15 +159,6 @@ def _shapes(fields: Sequence[SceneField], mean: SceneField, source: Any, count: 
         "silhouette_iou": {"mean": fmean(agreement), "worst": min(agreement)} if agreement else None,
         "empty_fields": unmeshed,
     }
-
-
-def _around(field: SceneField) -> Cameras:
-    """Eight cameras around the scene, in the user's coordinates."""
-    transform = field.transform
-    return orbit_cameras(
-        8, distance=field.camera_distance * transform.radius, elevation_degrees=25.0, size=(64, 64),
-        field_of_view_degrees=field.field_of_view_degrees, up=torch.tensor(field.up), target=torch.tensor(transform.center),
-    )  # fmt: skip
 
 
 def _shape_of(field: SceneField) -> tuple[np.ndarray, np.ndarray | None, ExtractedMesh | None]:
