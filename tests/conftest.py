@@ -48,9 +48,10 @@ def tiny_run(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     (folder / "checkpoints").mkdir(parents=True)
     training, source = load_training(ProceduralConfig(size=16, views=6, train_scenes=8, val_scenes=2, test_scenes=4))
-    experiment = tiny(steps=120, learning_rate=5e-3)
+    experiment = tiny(steps=120, learning_rate=5e-3, threads=1)
     (folder / "config.yaml").write_text(dump_yaml(Settings(source, experiment).to_dict()))
     assert Trainer(experiment, training, folder).run(lambda report: None, lambda trainer: None)
+    torch.set_num_threads(2)
     return folder
 
 

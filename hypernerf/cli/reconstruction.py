@@ -42,10 +42,11 @@ def reconstruct_scene(run: Run, views: SceneViews, adapt_steps: int = 0, name: s
 
     Args:
         adapt_steps: then better it by up to so many gradient steps on the images, as many as help views that are held out.
+            The images are rendered for that, so their cameras must be known: 0 for a folder of photos alone.
         name: what the scene is called; None: as its views are.
 
     Raises:
-        InputError: it is to be adapted, and there are no cameras.
+        InputError: a negative number of steps, or a run whose scene sphere is not known.
     """
     return reconstruction(run, views, adapt_steps, name).field
 
