@@ -12,8 +12,8 @@ from rich.progress import MofNCompleteColumn
 from ..fields import save_scene_file
 from ..training import Adaptation
 from ..types import InputError
-from .common import Parser, check_writable, console, progress_bar, write_json
-from .reconstruction import open_scene, reconstruction, require_cameras
+from .common import Parser, check_writable, console, progress_bar, warn, write_json
+from .reconstruction import choose_views, open_scene, reconstruction, require_cameras, traps_in
 from .session import load_run
 
 
@@ -44,7 +44,10 @@ def main(arguments: Sequence[str]) -> None:
     check_writable(options.output.parent, "-o")
     run = load_run(options.run, overrides)
     require_cameras(run, Path(options.scene), options.adapt)
-    views = open_scene(run, options.scene, options.views)
+    every = open_scene(run, options.scene)
+    for trap in traps_in(run, Path(options.scene), every):
+        warn(f"trap: {trap.what}; mend: {trap.mend} (tools/check_scenes.py draws it)")
+    views = choose_views(every, options.views)
     started = time.perf_counter()
     with progress_bar(MofNCompleteColumn()) as bar:
         task = bar.add_task("adapt", total=2 * options.adapt, visible=options.adapt > 0)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scenes.detect import load_scene_folder, scene_format
-from scenes.source import SceneError, check_scene
+from scenes.source import SceneError, SourceConfig, check_scene
+from scenes.traps import Trap, find_traps
 
 from ..fields import SceneField
 from ..training import Adaptation, AdaptConfig, adapt, context_views, normalized, reconstruct, store_scene
@@ -34,7 +35,7 @@ def open_scene(run: Run, place: Path | str, views: Sequence[int] | None = None) 
     Raises:
         InputError: no such scene or views, unusable files, or photos without cameras for a model that needs them.
     """
-    return _select(_load(run, str(place)), views)
+    return choose_views(_load(run, str(place)), views)
 
 
 def reconstruct_scene(run: Run, views: SceneViews, adapt_steps: int = 0, name: str | None = None) -> SceneField:
@@ -65,6 +66,21 @@ def reconstruction(
     return Reconstruction(run.scene_field(name or views.scene_id, weights, scene.cameras), result)
 
 
+def traps_in(run: Run, folder: Path, views: SceneViews) -> list[Trap]:
+    """What would spoil the reconstruction of a folder without failing, as tools/check_scenes.py finds it.
+
+    Args:
+        views: all that `open_scene` gives of the folder; fewer than `source.min_views` tell nothing.
+    """
+    known = scene_format(folder)
+    if known is None or len(views) < run.source.min_views:
+        return []
+    try:
+        return find_traps(folder, views, known.frames, _sized(run), run.transform)
+    except InputError:  # the scene can be read, and that is what was asked for
+        return []
+
+
 def require_cameras(run: Run, folder: Path, adapt_steps: int = 0) -> None:
     """Raises `InputError` for photos without cameras, where something is asked of them that needs cameras."""
     known = scene_format(folder) if folder.is_dir() else None
@@ -90,15 +106,33 @@ def _load(run: Run, name: str) -> SceneViews:
 
 
 def _load_folder(run: Run, folder: Path) -> SceneViews:
-    """A scene of the user's own, its images brought to the size that the run was trained on unless `source` says another."""
-    source = run.source
+    """A scene of the user's own."""
+    reading = _sized(run)
+    try:
+        return check_scene(load_scene_folder(folder, run.source.background, reading))
+    except SceneError as error:
+        raise SceneError(f"{error}{_why(run, folder, replace(reading, square='crop'))}") from None
+
+
+def _why(run: Run, folder: Path, plain: SourceConfig) -> str:
+    """What is wrong with a scene that cannot be read as asked for but can be `plain`: wrong cameras frame nothing."""
+    known = scene_format(folder)
+    try:
+        views = check_scene(load_scene_folder(folder, run.source.background, plain))
+        traps = find_traps(folder, views, known.frames, plain, run.transform) if known is not None else []
+    except InputError:
+        return ""
+    return f": {traps[-1].what}: {traps[-1].mend}" if traps else ""
+
+
+def _sized(run: Run) -> SourceConfig:
+    """The run's source; its images brought to the size that the run was trained on unless it says another."""
     height, width = run.mean_image.shape[:2]
-    if source.image_size is None and height == width:
-        source = replace(source, image_size=height)
-    return check_scene(load_scene_folder(folder, source.background, source))
+    return replace(run.source, image_size=height) if run.source.image_size is None and height == width else run.source
 
 
-def _select(views: SceneViews, numbers: Sequence[int] | None) -> SceneViews:
+def choose_views(views: SceneViews, numbers: Sequence[int] | None) -> SceneViews:
+    """Those of these numbers; None: all. Raises `InputError` for numbers that are none, or views that show nothing."""
     if numbers is None:
         return views
     wrong = [number for number in numbers if not 0 <= number < len(views)]

@@ -1,6 +1,8 @@
 """What a program gets from `import hypernerf`: lazily, the same as the commands, and checked by mypy."""
 
 import ast
+import json
+import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -12,6 +14,7 @@ import torch
 import trimesh
 
 import hypernerf
+from hypernerf.cli.commands import call, find_command
 from hypernerf.geometry import normalize_cameras
 from hypernerf.rendering import RenderSettings, render_views
 from hypernerf.training import context_views, normalized, store_scene
@@ -82,6 +85,28 @@ def test_adaptation_changes_the_field_only_if_that_helps(run, photos):
         hypernerf.reconstruct_scene(run, views, adapt_steps=-1)
 
 
+def test_reconstruct_names_the_trap_that_is_stepped_into_and_its_mend(tiny_run, photos, tmp_path, capsys):
+    """Poses with OpenCV's axes in a file that has OpenGL's: nothing fails, and nothing comes out."""
+    shutil.copytree(photos, tmp_path / "flipped")
+    path = tmp_path / "flipped" / "transforms.json"
+    facts = json.loads(path.read_text())
+    for frame in facts["frames"]:
+        frame["transform_matrix"] = (np.array(frame["transform_matrix"]) @ np.diag([1.0, -1.0, -1.0, 1.0])).tolist()
+    path.write_text(json.dumps(facts))
+    command, output = find_command("reconstruct"), tmp_path / "x.field.safetensors"
+    assert command is not None
+    arguments = [str(tiny_run), "--scene", str(path.parent), "--views", "0", "4", "-o", str(output)]
+    call(command, [*arguments, "--json", str(tmp_path / "x.json")])
+    said = capsys.readouterr().out
+    assert "silhouettes do not meet" in said and "mend: --source.flip_axes true" in said and output.is_file()
+    facts = json.loads((tmp_path / "x.json").read_text())
+    assert facts["views"] == 2 and facts["bytes"] == output.stat().st_size and facts["adaptation"] is None
+    with pytest.raises(InputError, match=r"nothing but the background: .*--source\.flip_axes true"):
+        call(command, [*arguments, "--source.square", "frame"])
+    call(command, [*arguments, "--source.flip_axes", "true"])
+    assert "trap" not in capsys.readouterr().out
+
+
 def test_an_orbit_is_in_the_users_own_units(scene_field):
     """The ball of the fixture has its scene sphere at (1, 2, 3), radius 2."""
     cameras = hypernerf.scene_orbit(scene_field, 5, (20, 30), elevation_degrees=30.0)
@@ -108,6 +133,19 @@ def test_a_mesh_file_holds_what_it_is_said_to_hold(scene_field, tmp_path):
     written = hypernerf.write_mesh(tmp_path / "ball.glb", scene_field, textured)
     picture = trimesh.load(tmp_path / "ball.glb", force="mesh").visual.material.baseColorTexture
     assert written.faces <= 300 and picture.size == (32, 32)
+
+
+def test_a_checked_mesh_is_reported_for_programs(scene_field, tmp_path):
+    hypernerf.save_scene_file(tmp_path / "ball.field.safetensors", scene_field)
+    command, report = find_command("export_mesh"), tmp_path / "report.json"
+    assert command is not None
+    arguments = [str(tmp_path / "ball.field.safetensors"), "-o", str(tmp_path / "ball.glb"), "--resolution", "24"]
+    call(command, [*arguments, "--check", "--json", str(report)])
+    found = json.loads(report.read_text())
+    assert found["faces"] == len(trimesh.load(tmp_path / "ball.glb", force="mesh").faces) and found["check"]["views"] == 8
+    assert len(found["check"]["psnr"]) == 8 and min(found["check"]["psnr"]) > 15
+    call(command, [*arguments, "--json", str(report)])
+    assert json.loads(report.read_text())["check"] is None
 
 
 WRONG = {

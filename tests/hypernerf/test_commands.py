@@ -60,6 +60,10 @@ def test_an_unknown_command_is_bad_usage():
     assert len(result.stderr.splitlines()) == 1 and "'xyzzy'" in result.stderr and "reconstruct" in result.stderr
 
 
+def test_the_installed_command_is_this_one():
+    assert '\nhypernerf = "hypernerf.cli.commands:main"\n' in (ROOT / "pyproject.toml").read_text() and callable(commands.main)
+
+
 def test_underscores_will_do():
     assert find_command("export_mesh") is find_command("export-mesh") is not None
     assert find_command("peers") is None
