@@ -80,6 +80,7 @@ class Trainer:
         self.scenes = with_hulls(scenes) if config.loss.hull else scenes
         self.device = pick_device(config.device)
         self.model = Generator(experiment.generator).to(self.device)
+        self.model.use_backend(config.backend)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), eps=1e-8, fused=True
