@@ -158,7 +158,7 @@ def _train(trainer: Trainer, experiment: Experiment, validation: list[StoredScen
                 return
             recent.append(report)
             progress.update(task, completed=report.progress, text=summary())
-            if report.step % 20 == 0:
+            if report.step % 20 == 0 or report.progress >= 1:
                 append_metrics(folder, {"kind": "train", **asdict(report)})
                 if writer is not None:
                     writer.add_scalar("train/psnr", report.psnr, report.step)
