@@ -54,7 +54,8 @@ def load_split(
             raise InputError(f"{name}: images of {here[0]}x{here[1]} among scenes of {size[0]}x{size[1]}: use one size")
         yield result
     if size is None:
-        raise InputError(f"{config.root or config.name}: no usable scene in split {split!r}: check source.root")
+        mend = "check source.root" if names else "train on a folder of many scenes (one alone is for tools/reconstruct.py)"
+        raise InputError(f"{config.root or config.name}: no usable scene in split {split!r}: {mend}")
 
 
 def _results(source: SceneSource, config: SourceConfig, names: Sequence[str], workers: int) -> Iterator[SceneViews | SceneError]:

@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from hypernerf.cli.fit import load_training
+from hypernerf.cli.taking_up import Settings
+from hypernerf.config import dump_yaml
 from hypernerf.fields import FieldSpec, FieldWeights, SceneField, initial_weights
 from hypernerf.geometry import orbit_cameras
 from hypernerf.models import EncoderConfig, HypernetworkConfig, ImageEncoderConfig, LiftConfig, SetEncoderConfig
-from hypernerf.training import Experiment, TrainConfig, store_scene
+from hypernerf.training import Experiment, TrainConfig, Trainer, store_scene
 from hypernerf.training.store import BatchConfig
 from hypernerf.types import Cameras, SceneTransform
 from scenes.procedural import ProceduralConfig, ProceduralSource
+from scenes.writing import write_scene
 
 torch.set_num_threads(2)
 
@@ -36,6 +40,30 @@ def _one_thread():
 def stored():
     source = ProceduralSource(ProceduralConfig(size=16, views=6, train_scenes=4))
     return [store_scene(source.load(name)) for name in source.scene_ids("train")]
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory) -> Path:
+    """A run as tools/fit_scenes.py leaves it, but for its report, trained for about two seconds. Not to be written to."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    (folder / "checkpoints").mkdir(parents=True)
+    training, source = load_training(ProceduralConfig(size=16, views=6, train_scenes=8, val_scenes=2, test_scenes=4))
+    experiment = tiny(steps=120, learning_rate=5e-3, threads=1)
+    (folder / "config.yaml").write_text(dump_yaml(Settings(source, experiment).to_dict()))
+    assert Trainer(experiment, training, folder).run(lambda report: None, lambda trainer: None)
+    torch.set_num_threads(2)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory) -> Path:
+    """Twelve posed images of a chair, as nerfstudio has them. Not to be written to."""
+    folder = tmp_path_factory.mktemp("photos") / "my_chair"
+    views = ProceduralSource(ProceduralConfig(size=32, views=12, test_scenes=1)).load("test-chairs-00000")
+    assert views.masks is not None
+    pixels = torch.cat([views.images, views.masks[..., None]], -1).mul(255).round().to(torch.uint8).numpy()
+    write_scene(folder, "nerfstudio", pixels, views.cameras)
+    return folder
 
 
 @pytest.fixture

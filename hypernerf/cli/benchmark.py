@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -14,13 +13,12 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from ..files import write_atomically
 from ..memory import keep_freed_memory
 from ..ops import BACKENDS, batched_mlp, encoded_mlp, pick_backend
 from ..training.distributed import pick_device
 from ..types import InputError
 from .benchmark_run import image_rows, latency_rows, step_rows
-from .common import Parser, console, tracked
+from .common import Parser, console, tracked, write_json
 from .timing import copy_ceiling, medians, peak_memory, product_ceiling
 
 EXAMPLE = """  python tools/benchmark.py
@@ -67,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--run", metavar="RUN", help="a trained run: also time images, meshes and reconstruction")
     parser.add_argument("--config", default="configs/quickstart.yaml", help="whose training step is timed (default %(default)s)")
     parser.add_argument("--repeats", type=int, default=9, help="of each measurement; the median counts (default %(default)s)")
-    parser.add_argument("--json", metavar="FILE", help="also write the rows there")
+    parser.add_json()
     options = parser.parse_args(arguments)
     if options.repeats < 1:
         raise InputError(f"--repeats must be at least 1, not {options.repeats}")
@@ -89,10 +87,8 @@ def main(arguments: Sequence[str]) -> int:
         parts.append(lambda: [Timing(*row) for row in latency_rows(options.run, options.repeats)])
     rows = [row for part in tracked(parts, "benchmark") for row in part()]
     _show(rows, ceilings, device)
-    if options.json:
-        facts = {"machine": machine(device), "ceilings": ceilings, "peak_bytes": peak_memory(device)}
-        data = {**facts, "rows": [asdict(row) for row in rows]}
-        write_atomically(options.json, lambda place: place.write_text(json.dumps(data, indent=2) + "\n"))
+    facts = {"machine": machine(device), "ceilings": ceilings, "peak_bytes": peak_memory(device)}
+    write_json(options.json, {**facts, "rows": [asdict(row) for row in rows]})
     return 0
 
 

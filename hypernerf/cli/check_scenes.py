@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from rich.markup import escape
 
@@ -17,7 +18,7 @@ from ..export.camera_sheet import camera_sheet
 from ..export.sheet import save_image
 from ..training import shared_sphere, store_scene
 from ..types import InputError, SceneTransform, SceneViews
-from .common import Parser, check_writable, console, tracked
+from .common import Parser, check_writable, console, tracked, write_json
 
 SIZE = 128  # pixels along a side that images are looked at in, unless told otherwise
 
@@ -32,10 +33,9 @@ def main(arguments: Sequence[str]) -> None:
         "  python tools/check_scenes.py my_chair --source.radius 1 -o out/check.png",
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="one scene, a folder of scenes, or the common prefix of splits")
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("out/check_scenes.png"), metavar="FILE", help="(default: out/check_scenes.png)"
-    )
+    parser.add_output("the picture", default=Path("out/check_scenes.png"))
     parser.add_argument("--scenes", type=int, default=6, metavar="N", help="how many to look at, spread over all (default: 6)")
+    parser.add_json()
     options, overrides = parser.parse_known_args(arguments)
     if options.scenes < 1:
         raise InputError(f"--scenes {options.scenes}: look at one at least")
@@ -55,12 +55,14 @@ def main(arguments: Sequence[str]) -> None:
     if sphere is not None:
         center = " ".join(f"{value:.3g}" for value in sphere.center)
         console.print(f"scene sphere: center {center}, radius {sphere.radius:.3g}")
-    found = [(folder, trap) for folder, views in read for trap in find_traps(folder, views, known.frames, config, sphere)]
-    _print_traps(found, len(read))
+    traps = _by_mend((folder, trap) for folder, views in read for trap in find_traps(folder, views, known.frames, config, sphere))
+    _print_traps(traps, len(read))
     if known.frames is not None:
         spheres = [(views, sphere or SceneTransform()) for _, views in read]
         save_image(options.output, camera_sheet(spheres))
         console.print(f"cameras and scene sphere: {options.output}")
+    facts = {"format": known.name, "scenes": len(folders), "views": counts, "unusable": problems}
+    write_json(options.json, {**facts, "sphere": None if sphere is None else asdict(sphere), "traps": _listed(traps)})
 
 
 def _config(known: Format, folder: Path, overrides: Sequence[str]) -> tuple[SourceConfig, Format]:
@@ -99,13 +101,25 @@ def _sphere(config: SourceConfig, scenes: Sequence[SceneViews]) -> SceneTransfor
         return None
 
 
-def _print_traps(found: Sequence[tuple[Path, Trap]], count: int) -> None:
+def _by_mend(found: Iterable[tuple[Path, Trap]]) -> dict[str, list[tuple[Path, Trap]]]:
     """Each trap once, with the scenes that have it."""
-    if not found:
-        console.print("[green]no trap found[/]: compare the picture all the same")
     by_mend: dict[str, list[tuple[Path, Trap]]] = {}
     for folder, trap in found:
         by_mend.setdefault(trap.mend, []).append((folder, trap))
-    for mend, places in by_mend.items():
+    return by_mend
+
+
+def _listed(traps: Mapping[str, list[tuple[Path, Trap]]]) -> list[dict[str, Any]]:
+    """For --json."""
+    return [
+        {"what": places[0][1].what, "mend": mend, "scenes": [str(folder) for folder, _ in places]}
+        for mend, places in traps.items()
+    ]
+
+
+def _print_traps(traps: Mapping[str, list[tuple[Path, Trap]]], count: int) -> None:
+    if not traps:
+        console.print("[green]no trap found[/]: compare the picture all the same")
+    for mend, places in traps.items():
         where = f"{len(places)} of {count} scenes, first {places[0][0].name}" if count > 1 else places[0][0].name
         console.print(f"[yellow]trap:[/] {escape(places[0][1].what)} ({escape(where)})\n   mend: [bold]{escape(mend)}[/]")

@@ -8,8 +8,8 @@ from pathlib import Path
 from ..training import StoredScene
 from ..types import InputError
 from .closeup import draw_closeups
-from .common import Parser, check_writable, open_source
-from .finish import print_table, write_json
+from .common import Parser, check_writable, open_source, write_json
+from .finish import print_table
 from .measure import Adapting, measure
 from .session import load_run, load_scenes
 
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> None:
         "configuration can be changed, for instance --source.root DIR.",
         EXAMPLE,
     )
-    parser.add_argument("run", metavar="RUN", type=Path, help="folder of a tools/fit_scenes.py run")
+    parser.add_run()
     parser.add_argument("--split", choices=("train", "val", "test"), default="test")
     parser.add_argument("--context-views", type=int, nargs="+", metavar="N", help="numbers of context views (default: the run's)")
     parser.add_argument(
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--adapt-views", type=int, nargs="+", default=[], metavar="N", help="for these numbers of views only")
     parser.add_argument("--first", type=int, metavar="N", help="the first N scenes of the split only")
     parser.add_argument("--scenes", nargs="+", metavar="ID", help="these scenes of the split only")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the metrics there")
+    parser.add_json()
     parser.add_argument(
         "--sheet", type=Path, metavar="FILE.png",
         help="score nothing; draw context views, forward pass, --adapt's and truth there, large, for the most context views",
@@ -49,9 +49,8 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError(f"--adapt {options.adapt}: give a number of steps, at least 0")
     if options.first is not None and options.first < 1:
         raise InputError(f"--first must be at least 1, not {options.first}")
-    for option, file in (("--json", options.json), ("--sheet", options.sheet)):
-        if file is not None:
-            check_writable(file.parent, option)
+    if options.sheet is not None:
+        check_writable(options.sheet.parent, "--sheet")
     run = load_run(options.run, overrides)
     counts = counts or run.experiment.evaluate.context_views
     scenes = _chosen(load_scenes(run.source, options.split, run.transform), options.scenes)[: options.first]
@@ -61,8 +60,7 @@ def main(arguments: Sequence[str]) -> None:
     adapting = Adapting(options.adapt, tuple(options.adapt_views))
     result = measure(run, scenes, counts, open_source(run.source), adapting)
     print_table(result.metrics)
-    if options.json is not None:
-        write_json(options.json, result.metrics)
+    write_json(options.json, result.metrics)
 
 
 def _chosen(scenes: Sequence[StoredScene], names: Sequence[str] | None) -> Sequence[StoredScene]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
@@ -24,8 +23,8 @@ def main(arguments: Sequence[str]) -> None:
         "it is also uploaded, and others name it hub:OWNER/NAME instead of a run.",
         "  python tools/export_model.py runs/quickstart -o out/model",
     )
-    parser.add_argument("run", metavar="RUN", type=Path, help="folder of a tools/fit_scenes.py run, or pretrained:NAME")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    parser.add_run()
+    parser.add_output("folder to write", metavar="DIR")
     parser.add_argument(
         "--push", metavar="OWNER/NAME", help="upload it to this repository of the Hugging Face hub (extra hub, and a login)"
     )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from ..export.onnx_field import onnx_difference, save_onnx
 from ..fields import load_scene_file
 from ..types import InputError
-from .common import Parser, check_writable, console
+from .common import Parser, check_writable, console, write_json
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -18,8 +17,9 @@ def main(arguments: Sequence[str]) -> None:
         "then run by onnxruntime and compared with the field. Needs the extra: pip install 'hypernerf[onnx]'.",
         "  python tools/export_onnx.py out/chair.field.safetensors -o out/chair.onnx",
     )
-    parser.add_argument("scene", metavar="SCENE", type=Path, help="NAME.field.safetensors of tools/reconstruct.py")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="FILE.onnx")
+    parser.add_scene()
+    parser.add_output("FILE.onnx")
+    parser.add_json()
     options = parser.parse_args(arguments)
     if options.output.suffix.lower() != ".onnx":
         raise InputError(f"{options.output}: unknown format {options.output.suffix!r}: use FILE.onnx")
@@ -31,3 +31,4 @@ def main(arguments: Sequence[str]) -> None:
     console.print(
         f"{options.output}: {size:.0f} kB; in onnxruntime opacity differs by {opacity:.1e}, color by {color:.1e} at most"
     )
+    write_json(options.json, {"bytes": options.output.stat().st_size, "opacity_difference": opacity, "color_difference": color})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from ..export.web import write_web_page
 from ..fields import load_scene_file
@@ -18,8 +17,8 @@ def main(arguments: Sequence[str]) -> None:
         "  python tools/export_web.py out/chair.field.safetensors -o out/chair.html\n"
         "  python tools/export_web.py runs/quickstart/samples/*.field.safetensors --title Chairs -o out/chairs.html",
     )
-    parser.add_argument("scenes", metavar="SCENE", type=Path, nargs="+", help="NAME.field.safetensors of tools/reconstruct.py")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="FILE.html")
+    parser.add_scene(many=True)
+    parser.add_output("FILE.html")
     parser.add_argument("--title", metavar="TEXT", help="the page's title (default: the first scene's name)")
     options = parser.parse_args(arguments)
     if options.output.suffix.lower() != ".html":

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 
 from scenes.source import SceneSource
@@ -15,18 +14,16 @@ from ..export import comparison_sheet, extract_mesh, save_frames, save_image, sa
 from ..export.report import ReportData, write_report
 from ..export.sheet import to_bytes
 from ..fields import SceneField, save_scene_file
-from ..files import write_atomically
-from ..geometry import orbit_cameras
-from ..rendering import render_views
+from ..rendering import render_scene, scene_orbit
 from ..training.logs import read_metrics
 from ..types import InputError
-from .common import console, tracked
+from .common import console, tracked, write_json
 from .measure import measure
 from .session import Run, load_scenes
 
 
-def finish_run(run: Run, source: SceneSource, training_scenes: int) -> None:
-    """Evaluates on the test split and writes metrics.json, samples/ and report.html into the run folder."""
+def finish_run(run: Run, source: SceneSource, training_scenes: int) -> dict[str, Any]:
+    """Evaluates on the test split and writes metrics.json, samples/ and report.html into the run folder; the metrics."""
     config = run.experiment.evaluate
     scenes = load_scenes(run.source, "test", run.transform)
     result = measure(run, scenes, config.context_views, source)
@@ -61,6 +58,7 @@ def finish_run(run: Run, source: SceneSource, training_scenes: int) -> None:
     )
     print_table(result.metrics)
     console.print(f"look at {run.folder / 'report.html'}; scene files and meshes are in {samples}")
+    return result.metrics
 
 
 def _last_step(folder: Path) -> dict[str, float]:
@@ -70,20 +68,9 @@ def _last_step(folder: Path) -> dict[str, float]:
 
 def turntable(fields: list[SceneField], frames: int = 24, size: int = 96) -> UInt8[np.ndarray, "frame height width 3"]:
     """The fields turning side by side, each seen from as far away as its context cameras were."""
-    columns = [to_bytes(_orbit(field, frames, size)) for field in tracked(fields, "turntable")]
+    views = lambda field: render_scene(field, scene_orbit(field, frames, (size, size)))
+    columns = [to_bytes(views(field).color) for field in tracked(fields, "turntable")]
     return np.concatenate(columns, axis=2)
-
-
-def _orbit(field: SceneField, frames: int, size: int) -> torch.Tensor:
-    cameras = orbit_cameras(
-        frames, distance=field.camera_distance, elevation_degrees=25.0, size=(size, size),
-        field_of_view_degrees=field.field_of_view_degrees, up=torch.tensor(field.up),
-    )  # fmt: skip
-    return render_views(field.weights, cameras, torch.tensor(field.background)).color
-
-
-def write_json(path: Path, values: dict) -> None:
-    write_atomically(path, lambda place: place.write_text(json.dumps(values, indent=2) + "\n"))
 
 
 def print_table(metrics: dict) -> None:

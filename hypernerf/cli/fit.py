@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.progress import TextColumn
@@ -32,7 +33,7 @@ from ..training.checkpoint import load_for_resuming, saved_steps
 from ..training.distributed import Alone, joined
 from ..training.logs import append_metrics, keep_metrics_until, open_tensorboard
 from ..types import InputError
-from .common import Parser, check_writable, console, open_source, parse_config, progress_bar, sphere_of, warn
+from .common import Parser, check_writable, console, open_source, parse_config, progress_bar, sphere_of, warn, write_json
 from .finish import finish_run
 from .session import load_run, load_scenes
 from .taking_up import Settings, facts_of, refuse_changes, taken_up
@@ -57,6 +58,7 @@ def main(arguments: Sequence[str]) -> int:
         "--allow-change", nargs="+", default=[], metavar="KEY",
         help="with --resume: keys or sections, such as train.steps or source.root, that may differ from how RUN was started",
     )  # fmt: skip
+    parser.add_json()
     with joined() as team:
         console.quiet = not team.writes
         with team.together():
@@ -66,12 +68,15 @@ def main(arguments: Sequence[str]) -> int:
             if team.writes:
                 _prepare(folder, options.resume)
         try:
-            return _fit(settings, folder, options.allow_change, team)
+            metrics = _fit(settings, folder, options.allow_change, team)
         except KeyboardInterrupt:
             steps = saved_steps(folder)
             how = f"--resume goes on from step {steps[-1]}" if steps else "before the first step"
             console.print(f"interrupted: {how} in {folder}")
             return 130
+        if metrics is not None:
+            write_json(options.json, metrics)
+    return 0
 
 
 def _prepare(folder: Path, resume: bool) -> None:
@@ -84,7 +89,8 @@ def _prepare(folder: Path, resume: bool) -> None:
         remove_leftovers(place)
 
 
-def _fit(settings: Settings, folder: Path, allowed: Sequence[str], team: Alone) -> int:
+def _fit(settings: Settings, folder: Path, allowed: Sequence[str], team: Alone) -> dict[str, Any] | None:
+    """The finished run's metrics, for the process that writes. Raises `KeyboardInterrupt` if interrupted, a checkpoint written."""
     checkpoint = None
     with team.together():
         if team.writes and saved_steps(folder):
@@ -112,9 +118,7 @@ def _fit(settings: Settings, folder: Path, allowed: Sequence[str], team: Alone) 
     if not (_train(trainer, experiment, validation, folder) if team.writes else trainer.run(lambda _: None, lambda _: None)):
         raise KeyboardInterrupt
     team.leave()
-    if team.writes:
-        finish_run(load_run(folder), open_source(source), len(training))
-    return 0
+    return finish_run(load_run(folder), open_source(source), len(training)) if team.writes else None
 
 
 def _begin_log(folder: Path, step: int | None) -> None:

@@ -8,18 +8,17 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-import torch
 import trimesh
 
 from ..export import ExtractedMesh, extract_mesh, silhouette_agreement
 from ..export.mesh import SURFACE_DENSITY, to_trimesh
 from ..fields import SceneField
-from ..geometry import camera_rays, cell_points, orbit_cameras
-from ..rendering import RenderSettings
+from ..geometry import camera_rays, cell_points
+from ..rendering import RenderSettings, scene_orbit
 from ..rendering.occupancy import grid_density
 from ..training import StoredScene
 from ..training.geometry_metrics import ShapeScores, grid_iou, score_shape
-from ..types import Cameras, InputError
+from ..types import InputError
 from .common import tracked
 
 SHAPE_GRID = 64
@@ -55,7 +54,7 @@ def score_shapes(task: ShapeTask, source: Any) -> dict[str, Any]:
         if mesh is None:
             unmeshed += 1
         else:
-            agreement.append(float(silhouette_agreement(field, mesh, _around(field), task.settings).mean()))
+            agreement.append(float(silhouette_agreement(field, mesh, scene_orbit(field, 8, (64, 64)), task.settings).mean()))
 
     def means(scores: list[ShapeScores]) -> dict[str, float]:
         return {"iou": fmean(s.iou for s in scores), "chamfer_l1": fmean(s.chamfer for s in scores)}
@@ -98,15 +97,6 @@ def _mesh_of(field: SceneField) -> ExtractedMesh | None:
         return extract_mesh(field, MESH_RESOLUTION)
     except InputError:  # its density reaches the surface's nowhere
         return None
-
-
-def _around(field: SceneField) -> Cameras:
-    """Eight cameras around the scene, in the user's coordinates."""
-    transform = field.transform
-    return orbit_cameras(
-        8, distance=field.camera_distance * transform.radius, elevation_degrees=25.0, size=(64, 64),
-        field_of_view_degrees=field.field_of_view_degrees, up=torch.tensor(field.up), target=torch.tensor(transform.center),
-    )  # fmt: skip
 
 
 def _shape_of(field: SceneField) -> tuple[np.ndarray, np.ndarray | None, ExtractedMesh | None]:

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> None:
         "  python tools/render_views.py out/chair.field.safetensors --orbit 36 --size 128 128 -o out/chair.mp4\n"
         "  python tools/render_views.py out/chair.field.safetensors --show color depth opacity -o out/chair.gif",
     )
-    parser.add_argument("scene", metavar="SCENE", type=Path, help="NAME.field.safetensors of tools/reconstruct.py")
+    parser.add_scene()
     path = parser.add_mutually_exclusive_group()
     path.add_argument("--orbit", type=int, metavar="N", help="N views around the object (default: 36)")
     path.add_argument("--cameras", type=Path, metavar="FILE", help="transforms.json, or nerfstudio's camera path")
@@ -42,9 +42,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--fps", type=int, default=20, metavar="N", help="frames a second of a video (default: 20)")
     parser.add_argument("--samples", type=int, default=64, metavar="N", help="points a ray (default: 64)")
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="OUT", help="FILE.mp4, FILE.gif, or a folder for 0000.png …"
-    )
+    parser.add_output("FILE.mp4, FILE.gif, or a folder for 0000.png …", metavar="OUT")
     options = parser.parse_args(arguments)
     if options.output.suffix.lower() not in ("", ".mp4", ".gif"):
         raise InputError(f"{options.output}: unknown format {options.output.suffix!r}: use FILE.mp4, FILE.gif or a folder")

@@ -37,13 +37,14 @@ render: {samples: 16, grid: 16}
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli")
     (folder / "tiny.yaml").write_text(CONFIG)
-    code, output, error = run_tool("fit_scenes", folder / "tiny.yaml", "--out", folder / "run")
+    code, output, error = run_tool("fit_scenes", folder / "tiny.yaml", "--out", folder / "run", "--json", folder / "end.json")
     assert code == 0, error + output
     return folder / "run"
 
 
 def test_a_run_leaves_what_it_promises(run):
     metrics = json.loads((run / "metrics.json").read_text())
+    assert json.loads((run.parent / "end.json").read_text()) == metrics
     assert metrics["scenes"] == 3 and set(metrics["context_views"]) == {"1", "3"}
     assert set(metrics["baselines"]) == {"mean_field", "nearest_view", "mean_image"}
     for scores in [*metrics["context_views"].values(), *metrics["baselines"].values()]:
@@ -281,8 +282,11 @@ def test_folders_of_ones_own_are_checked_and_reconstructed(run, tmp_path):
     lens = {"fx": 40.0, "fy": 40.0, "cx": 21.0, "cy": 14.0, "k1": -0.05}
     scene = physical.shots(lens, 4, 30, 44)
     physical.write_colmap(tmp_path / "own", scene, lens, "SIMPLE_RADIAL", binary=True)
-    code, output, error = run_tool("check_scenes", tmp_path / "own", "-o", tmp_path / "check.png")
+    code, output, error = run_tool("check_scenes", tmp_path / "own", "-o", tmp_path / "check.png", "--json", tmp_path / "c.json")
     assert code == 0, error
+    found = json.loads((tmp_path / "c.json").read_text())
+    assert found["format"] == "colmap" and found["views"] == [4] and found["sphere"]["radius"] == 1
+    assert all(trap["mend"] in output and trap["scenes"] == [str(tmp_path / "own")] for trap in found["traps"]) and found["traps"]
     assert "format colmap, scenes: 1, views each: 4" in output and "not plain" in output and "44x30" in output
     assert iio.imread(tmp_path / "check.png").shape[1] > 1000
     scene_file = tmp_path / "own.field.safetensors"

@@ -7,6 +7,10 @@ import time
 
 import pytest
 
+from hypernerf.types import InputError
+from scenes.loading import load_split
+from scenes.source import SourceConfig
+
 CODE = """
 import os, signal, time
 from scenes.loading import load_split
@@ -40,3 +44,14 @@ def running(pid):
             return file.read().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+class Empty:
+    def scene_ids(self, split):
+        return []
+
+
+def test_one_scene_alone_is_told_what_it_is_good_for():
+    """A folder that is one scene is a test split, and nothing to train on."""
+    with pytest.raises(InputError, match=r"my_chair: no usable scene in split 'train': .* reconstruct"):
+        next(load_split(Empty(), SourceConfig(root="my_chair"), "train"))

@@ -15,8 +15,7 @@ from pathlib import Path
 
 from rich.progress import MofNCompleteColumn
 
-from hypernerf.cli.common import Parser, check_writable, console, progress_bar
-from hypernerf.cli.finish import write_json
+from hypernerf.cli.common import Parser, console, progress_bar, write_json
 from hypernerf.types import InputError
 
 from .campaign import Outcome, run_campaign
@@ -32,17 +31,14 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--kills", type=int, default=200, metavar="N", help="200 take 7 minutes on two busy cores (default: 200)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the moments (default: 0)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    parser.add_json()
     options = parser.parse_args(arguments)
     if options.kills < 1:
         raise InputError(f"--kills must be at least 1, not {options.kills}")
-    if options.json is not None:
-        check_writable(options.json.parent, "--json")
     started = time.perf_counter()
     outcome = _followed(options.kills, options.seed)
     figures = {"seed": options.seed, "seconds": round(time.perf_counter() - started, 1), **asdict(outcome)}
-    if options.json is not None:
-        write_json(options.json, figures)
+    write_json(options.json, figures)
     console.print("  ".join(f"{name} {value}" for name, value in figures.items()), markup=False)
     return 0 if outcome.nothing_lost else 1
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import torch
 
-from hypernerf.cli.common import Parser, console, parse_config
-from hypernerf.cli.finish import write_json
+from hypernerf.cli.common import Parser, console, parse_config, write_json
 from hypernerf.config import apply_overrides, load_yaml
 from hypernerf.models import GeneratorConfig
 from hypernerf.ops import pick_backend
@@ -39,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser("Build, check and time every backend on this machine's GPU.", EXAMPLE)
     parser.add_argument("--tinycudann", type=Path, metavar="CLONE", help="clone of tiny-cuda-nn to build, if it is not installed")
     parser.add_argument("--build", type=Path, default=Path("out/gpu_packages"), help="where the build is installed")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_json()
     options = parser.parse_args(arguments)
     if not torch.cuda.is_available():
         raise InputError("torch sees no GPU: nothing to build, check or time here (docs/gpu.md)")
@@ -56,8 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     for name, figure in report["ratios"].items():
         value = "not measured" if figure["value"] is None else f"{figure['value']:.2f}"
         console.print(f"{name}: {value} (wanted: {figure['wanted']})")
-    if options.json:
-        write_json(options.json, report)
+    write_json(options.json, report)
     return 0 if report["tests"]["passed"] else 1
 
 

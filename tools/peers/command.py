@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from hypernerf.cli.common import Parser, check_writable, console, parse_config
-from hypernerf.cli.finish import print_table, write_json
+from hypernerf.cli.common import Parser, check_writable, console, parse_config, write_json
+from hypernerf.cli.finish import print_table
 from hypernerf.config import apply_overrides, from_dict, load_yaml, to_dict
 from hypernerf.training import Experiment
 from hypernerf.training.metrics import lpips_metric

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hypernerf.cli.finish import write_json
+from hypernerf.cli.common import write_json
 from hypernerf.config import from_dict, load_yaml, to_dict
 from hypernerf.training import Scores
 from hypernerf.types import InputError

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from hypernerf.cli.benchmark import machine
-from hypernerf.cli.finish import write_json
+from hypernerf.cli.common import write_json
 from hypernerf.config import load_yaml
 from hypernerf.files import make_folder
 

@@ -15,8 +15,7 @@ import torch
 import torch.distributed as dist
 from torch.utils.flop_counter import FlopCounterMode
 
-from hypernerf.cli.common import Parser, console, parse_config
-from hypernerf.cli.finish import write_json
+from hypernerf.cli.common import Parser, console, parse_config, write_json
 from hypernerf.config import apply_overrides, load_yaml
 from hypernerf.geometry import orbit_cameras
 from hypernerf.training import Experiment, StoredScene, Trainer

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from hypernerf.cli.common import Parser, check_writable, console, progress_bar
-from hypernerf.cli.finish import write_json
+from hypernerf.cli.common import Parser, check_writable, console, progress_bar, write_json
 from hypernerf.types import InputError
 
 from .judge import MEMORY_LIMIT, TIME_LIMIT, Pace, Verdict, judge
