@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -18,31 +20,56 @@ class StoppedAtOnce(KeyboardInterrupt):
     """The second signal came amid work that should have been whole: what that work changes is in no state to be kept."""
 
 
+@dataclass
+class Notice:
+    """Whether a signal came. Those that follow the first within `repeats` seconds are the same one, which launchers hand on."""
+
+    repeats: float = 0.0
+    asked: bool = False
+    at: float = 0.0  # of `time.monotonic`
+
+    def note(self) -> None:
+        self.asked, self.at = True, time.monotonic()
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether a signal that comes now is the one that was noted."""
+        return self.asked and time.monotonic() - self.at < self.repeats
+
+
 @contextmanager
-def stopping_on_signals() -> Iterator[None]:
-    """SIGTERM too raises `KeyboardInterrupt` until this is left."""
+def stopping_on_signals(noted: Notice | None = None) -> Iterator[None]:
+    """SIGTERM too raises `KeyboardInterrupt` until this is left; repetitions of what was `noted` do not."""
 
     def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
+        if noted is None or not noted.is_repeated:
+            raise KeyboardInterrupt
 
     with _handled_by(stop):
         yield
 
 
 @contextmanager
-def whole() -> Iterator[None]:
-    """Work that a first signal lets end: `KeyboardInterrupt` comes after it. A second raises `StoppedAtOnce` amid it."""
-    asked = False
+def noting(notice: Notice) -> Iterator[None]:
+    """A first signal is noted and nothing else; a second raises `StoppedAtOnce`."""
 
     def note(number: int, frame: object) -> None:
-        nonlocal asked
-        if asked:
+        if not notice.asked:
+            notice.note()
+        elif not notice.is_repeated:
             raise StoppedAtOnce
-        asked = True
 
     with _handled_by(note):
         yield
-    if asked:
+
+
+@contextmanager
+def whole() -> Iterator[None]:
+    """Work that a first signal lets end: `KeyboardInterrupt` comes after it. A second raises `StoppedAtOnce` amid it."""
+    notice = Notice()
+    with noting(notice):
+        yield
+    if notice.asked:
         raise KeyboardInterrupt
 
 

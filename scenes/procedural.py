@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,7 @@ class ProceduralConfig(SourceConfig):
     val_scenes: int = 16
     test_scenes: int = 32
     views: int = 24
+    train_views: int | None = None  # of training scenes; None: as many as the others have
     size: int = 64  # pixels along a side
     seed: int = 0
     depths: bool = False  # keep exact depth too
@@ -46,8 +47,12 @@ class ProceduralConfig(SourceConfig):
         if unknown or not self.categories:
             raise InputError(f"source.categories: choose among {', '.join(CATEGORIES)}, not {unknown or 'none'}")
         scenes = (1, 10_000_000)
-        limits = {"train_scenes": scenes, "val_scenes": scenes, "test_scenes": scenes, "views": (1, 10_000), "size": (1, 4096)}
-        require_within("source", self, limits)
+        views = (1, 10_000)
+        limits = {"train_scenes": scenes, "val_scenes": scenes, "test_scenes": scenes, "views": views, "size": (1, 4096)}
+        require_within("source", self, limits if self.train_views is None else {**limits, "train_views": views})
+
+    def views_of(self, split: str) -> int:
+        return self.train_views if split == "train" and self.train_views is not None else self.views
 
 
 @register_source("procedural", ProceduralConfig)
@@ -57,19 +62,18 @@ class ProceduralSource:
     def __init__(self, config: ProceduralConfig) -> None:
         self.config = config
         root = config.cache or os.environ.get("HYPERNERF_CACHE") or Path.home() / ".cache" / "hypernerf"
-        facts = {name: value for name, value in asdict(config).items() if name in ("views", "size", "seed", "background")}
-        key = hashlib.sha256(json.dumps([VERSION, facts], sort_keys=True).encode()).hexdigest()[:12]
-        self.folder = Path(root) / f"procedural-{key}"
+        self.folders = {split: Path(root) / f"procedural-{_digest(config, split)}" for split in SPLITS}
 
     def scene_ids(self, split: Split) -> list[str]:
         count, names = getattr(self.config, f"{split}_scenes"), self.config.categories
         return [f"{split}-{names[i % len(names)]}-{i // len(names):05d}" for i in range(count)]
 
     def load(self, scene_id: str) -> SceneViews:
-        cameras = surrounding_cameras(self._rng(scene_id, "cameras"), self.config.views, self.config.size)
-        path = self.folder / f"{scene_id}.npy"
-        size = self.config.size
-        pixels, depths = cached_pixels(path, (self.config.views, size, size, 4)), None
+        split = scene_id.split("-", maxsplit=1)[0]
+        size, views = self.config.size, self.config.views_of(split)
+        cameras = surrounding_cameras(self._rng(scene_id, "cameras"), views, size)
+        path = self.folders[split] / f"{scene_id}.npy"  # type: ignore[index]
+        pixels, depths = cached_pixels(path, (views, size, size, 4)), None
         if pixels is None or self.config.depths:
             pixels, depths = self._render(scene_id, cameras)
             save_pixels(path, pixels)
@@ -105,6 +109,12 @@ class ProceduralSource:
         pixels[edges] = several.reshape(len(edges), -1, 4).mean(1)
         image = (pixels * 255 + 0.5).astype(np.uint8).reshape(*size, 4)
         return image, torch.from_numpy(depth.astype(np.float32)).reshape(size)
+
+
+def _digest(config: ProceduralConfig, split: str) -> str:
+    """Of all that decides about the pixels of a scene of this name."""
+    facts = {"views": config.views_of(split), "size": config.size, "seed": config.seed, "background": config.background}
+    return hashlib.sha256(json.dumps([VERSION, facts], sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _edges(pixels: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..memory import keep_freed_memory
 from ..ops import BACKENDS, batched_mlp, encoded_mlp, pick_backend
-from ..training.trainer import pick_device
+from ..training.distributed import pick_device
 from ..types import InputError
 from .benchmark_run import image_rows, latency_rows, step_rows
 from .common import Parser, console, tracked, write_json

@@ -32,6 +32,7 @@ COMMANDS = (
     Command("render-scenes", "render_scenes", "meshes to posed views that any program of the field reads", DATA),
     Command("reconstruct", "reconstruct", "a scene file from a few posed images", USE),
     Command("render-views", "render_views", "new views of a scene file: video, gif, pictures, depth", USE),
+    Command("view", "view", "look at scenes live in a browser", USE),
     Command("export-mesh", "export_mesh", "a mesh: .glb, .ply, .obj, textured if wanted", EXPORT),
     Command("export-web", "export_web", "one HTML file that draws scenes live in any browser", EXPORT),
     Command("export-onnx", "export_onnx", "the field as a graph for other programs", EXPORT),

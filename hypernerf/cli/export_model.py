@@ -11,13 +11,15 @@ from ..files import write_atomically
 from ..training.checkpoint import load_checkpoint, write_weights
 from .common import Parser, check_writable, console
 from .hub import push_to_hub
+from .model_card import card_data, model_card
 from .session import load_run
 
 
 def main(arguments: Sequence[str]) -> None:
     parser = Parser(
         "Write what reconstruct.py and evaluate.py need of a run, and nothing else: its configuration and its weights in half "
-        "precision, about an eighth of a checkpoint with its training state. The folder takes a run's place; with --push "
+        "precision, about an eighth of a checkpoint with its training state; and a model card (README.md) with the run's data, "
+        "budget and figures, and those of RUN/held_out.json, if it is there. The folder takes a run's place; with --push "
         "it is also uploaded, and others name it hub:OWNER/NAME instead of a run.",
         "  python tools/export_model.py runs/quickstart -o out/model",
     )
@@ -34,6 +36,8 @@ def main(arguments: Sequence[str]) -> None:
     values = load_yaml(run.folder / "config.yaml")
     values["source"] |= {"root": None, "cache": None}  # places on this machine
     write_atomically(options.output / "config.yaml", lambda path: path.write_text(dump_yaml(values)))
+    card = model_card(card_data(run, options.output.resolve().name))
+    write_atomically(options.output / "README.md", lambda path: path.write_text(card))
     path = write_weights(options.output, run.step, {name: value.to(torch.float16) for name, value in tensors.items()})
     console.print(f"{options.output}: step {run.step}, {path.stat().st_size / 1e6:.1f} MB")
     if options.push:

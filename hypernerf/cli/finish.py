@@ -76,6 +76,9 @@ def turntable(fields: list[SceneField], frames: int = 24, size: int = 96) -> UIn
 def print_table(metrics: dict) -> None:
     """Scores and baselines, one a line."""
     lines = [(f"{count} context view{'s' * (count != '1')}", scores) for count, scores in metrics["context_views"].items()]
+    if "adapted" in metrics:
+        steps = metrics["adapted"]["steps"]
+        lines += [(f"{count}, adapt {steps}", scores) for count, scores in metrics["adapted"]["context_views"].items()]
     lines += [(name.replace("_", " "), scores) for name, scores in metrics["baselines"].items()]
     console.print(f"on {metrics['scenes']} unseen scenes, unseen views:")
     for name, scores in lines:
@@ -89,3 +92,9 @@ def print_table(metrics: dict) -> None:
         if shape["silhouette_iou"] is not None:
             agreement = shape["silhouette_iou"]
             console.print(f"  meshes against rendered opacity: IoU {agreement['mean']:.3f}, worst {agreement['worst']:.3f}")
+    if "mesh" in metrics:
+        mesh, views = metrics["mesh"], metrics["mesh"]["context_views"]
+        console.print(
+            f"  meshes against the masks of unseen views, {views} views: IoU {mesh['mask_iou']:.3f} "
+            f"(mean field: {mesh['mean_field']['mask_iou']:.3f})"
+        )

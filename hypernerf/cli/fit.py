@@ -30,6 +30,7 @@ from ..training import (
     target_views,
 )
 from ..training.checkpoint import load_for_resuming, saved_steps
+from ..training.distributed import Alone, joined
 from ..training.logs import append_metrics, keep_metrics_until, open_tensorboard
 from ..types import InputError
 from .common import Parser, check_writable, console, open_source, parse_config, progress_bar, sphere_of, warn, write_json
@@ -39,7 +40,8 @@ from .taking_up import Settings, facts_of, refuse_changes, taken_up
 
 EXAMPLE = """  python tools/fit_scenes.py configs/quickstart.yaml --out runs/try --train.minutes 1
   python tools/fit_scenes.py configs/quickstart.yaml --out runs/try --train.minutes 1 --resume
-  python tools/fit_scenes.py configs/quickstart.yaml --out runs/try --train.minutes 2 --resume --allow-change train.minutes"""
+  python tools/fit_scenes.py configs/quickstart.yaml --out runs/try --train.minutes 2 --resume --allow-change train.minutes
+  torchrun --nproc-per-node 2 tools/fit_scenes.py configs/quickstart.yaml --out runs/two --train.minutes 1   # docs/scale.md"""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -57,46 +59,74 @@ def main(arguments: Sequence[str]) -> int:
         help="with --resume: keys or sections, such as train.steps or source.root, that may differ from how RUN was started",
     )  # fmt: skip
     parser.add_json()
-    options, overrides = parser.parse_known_args(arguments)
-    settings = Settings(*parse_config(apply_overrides(load_yaml(options.config), overrides), options.config))
-    folder = options.out or Path("runs") / Path(options.config).stem
-    if saved_steps(folder) and not options.resume:
+    with joined() as team:
+        console.quiet = not team.writes
+        with team.together():
+            options, overrides = parser.parse_known_args(arguments)
+            settings = Settings(*parse_config(apply_overrides(load_yaml(options.config), overrides), options.config))
+            folder = options.out or Path("runs") / Path(options.config).stem
+            if team.writes:
+                _prepare(folder, options.resume)
+        try:
+            metrics = _fit(settings, folder, options.allow_change, team)
+        except KeyboardInterrupt:
+            steps = saved_steps(folder)
+            how = f"--resume goes on from step {steps[-1]}" if steps else "before the first step"
+            console.print(f"interrupted: {how} in {folder}")
+            return 130
+        if metrics is not None:
+            write_json(options.json, metrics)
+    return 0
+
+
+def _prepare(folder: Path, resume: bool) -> None:
+    """Makes the run's folders. Raises `InputError` if there is a run already, or nothing can be written."""
+    if saved_steps(folder) and not resume:
         raise InputError(f"{folder}: already holds a run: give --resume to go on with it, or another --out")
     check_writable(folder, "--out")
     for place in (folder, folder / "samples", folder / "checkpoints"):
         make_folder(place)
         remove_leftovers(place)
-    try:
-        write_json(options.json, _fit(settings, folder, options.allow_change))
-        return 0
-    except KeyboardInterrupt:
-        steps = saved_steps(folder)
-        how = f"--resume goes on from step {steps[-1]}" if steps else "before the first step"
-        console.print(f"interrupted: {how} in {folder}")
-        return 130
 
 
-def _fit(settings: Settings, folder: Path, allowed: Sequence[str]) -> dict[str, Any]:
-    """The finished run's metrics. Raises `KeyboardInterrupt` when it was interrupted, a checkpoint written."""
-    checkpoint = load_for_resuming(folder, warn) if saved_steps(folder) else None
-    if checkpoint is not None:
-        settings = taken_up(settings, checkpoint.state.get("facts"), allowed, folder)
-    training, source = load_training(settings.source)
+def _fit(settings: Settings, folder: Path, allowed: Sequence[str], team: Alone) -> dict[str, Any] | None:
+    """The finished run's metrics, for the process that writes. Raises `KeyboardInterrupt` if interrupted, a checkpoint written."""
+    checkpoint = None
+    with team.together():
+        if team.writes and saved_steps(folder):
+            checkpoint = load_for_resuming(folder, warn)
+    checkpoint = team.of_writer(checkpoint)
+    with team.together():
+        if checkpoint is not None:
+            settings = taken_up(settings, checkpoint.state.get("facts"), allowed, folder)
+    training, source = team.leader_first(lambda: load_training(settings.source))
     settings, experiment = replace(settings, source=source), settings.experiment
-    facts = facts_of(settings, training)
-    validation = load_scenes(source, "val", sphere_of(source))
-    trainer = Trainer(experiment, training, folder, facts)
-    if checkpoint is not None:
-        refuse_changes(checkpoint.state["facts"], facts, allowed, folder)
-        trainer.resume(checkpoint)
-        keep_metrics_until(folder, trainer.step)
-        console.print(f"resumed at step {trainer.step}, {trainer.minutes:.1f} minutes in")
-    else:
-        (folder / "metrics.jsonl").unlink(missing_ok=True)
-    write_atomically(folder / "config.yaml", lambda path: path.write_text(dump_yaml(settings.to_dict())))
-    if not _train(trainer, experiment, validation, folder):
+    with team.together():
+        facts = facts_of(settings, training)
+        validation = load_scenes(source, "val", sphere_of(source)) if team.writes else []
+    with team.together():
+        team.refuse_unlike("configuration and scenes", repr((experiment, facts["scenes"])))
+    with team.together():
+        trainer = Trainer(experiment, training, folder, facts, team)
+        if checkpoint is not None:
+            refuse_changes(checkpoint.state["facts"], facts, allowed, folder)
+            trainer.resume(checkpoint)
+            console.print(f"resumed at step {trainer.step}, {trainer.minutes:.1f} minutes in")
+        if team.writes:
+            _begin_log(folder, trainer.step if checkpoint is not None else None)
+            write_atomically(folder / "config.yaml", lambda path: path.write_text(dump_yaml(settings.to_dict())))
+    if not (_train(trainer, experiment, validation, folder) if team.writes else trainer.run(lambda _: None, lambda _: None)):
         raise KeyboardInterrupt
-    return finish_run(load_run(folder), open_source(source), len(training))
+    team.leave()
+    return finish_run(load_run(folder), open_source(source), len(training)) if team.writes else None
+
+
+def _begin_log(folder: Path, step: int | None) -> None:
+    """A new log, or that of the run that goes on from `step`."""
+    if step is None:
+        (folder / "metrics.jsonl").unlink(missing_ok=True)
+    else:
+        keep_metrics_until(folder, step)
 
 
 def load_training(source: SourceConfig) -> tuple[list[StoredScene], SourceConfig]:
@@ -132,7 +162,7 @@ def _train(trainer: Trainer, experiment: Experiment, validation: list[StoredScen
                 return
             recent.append(report)
             progress.update(task, completed=report.progress, text=summary())
-            if report.step % 20 == 0:
+            if report.step % 20 == 0 or report.progress >= 1:
                 append_metrics(folder, {"kind": "train", **asdict(report)})
                 if writer is not None:
                     writer.add_scalar("train/psnr", report.psnr, report.step)

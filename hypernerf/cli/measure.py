@@ -1,28 +1,21 @@
-"""The whole evaluation of a run: image metrics, baselines, and shape metrics where the exact shape is known."""
+"""The whole evaluation of a run: image metrics, baselines, and shape metrics where the exact shape or masks are known."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
-from statistics import fmean
 from typing import Any
 
-import numpy as np
 import torch
-import trimesh
 
 from scenes.source import SceneSource
 
-from ..export import ExtractedMesh, Row, extract_mesh, silhouette_agreement
-from ..export.mesh import SURFACE_DENSITY, to_trimesh
+from ..export import Row
 from ..fields import FieldWeights, SceneField
-from ..geometry import cell_points
-from ..rendering import RenderSettings, scene_orbit
-from ..rendering.occupancy import grid_density
 from ..training import (
     AdaptConfig,
+    Scores,
     StoredScene,
     adapt,
     context_views,
@@ -32,20 +25,24 @@ from ..training import (
     reconstruct,
     target_views,
 )
-from ..training.geometry_metrics import ShapeScores, score_shape
-from ..training.metrics import lpips_metric
+from ..training.metrics import ImageMetric, lpips_metric
 from ..types import InputError
 from .common import tracked
+from .measure_shape import ShapeTask, score_meshes, score_shapes
 from .session import Run
 
-SHAPE_GRID = 64
-MESH_RESOLUTION = 96
-SURFACE_POINTS = 10_000
+
+@dataclass(frozen=True)
+class Adapting:
+    """Whether fields are also scored after gradient steps on their context views, as reconstruct.py --adapt takes them."""
+
+    steps: int = 0  # at most, a scene; 0: they are not
+    counts: tuple[int, ...] = ()  # numbers of context views; none: all that are evaluated
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """`metrics` is what metrics.json holds; `rows` and `fields` (largest context) are for looking at."""
+    """`metrics` is what metrics.json holds; `rows` and `fields` (largest context, one forward pass) are for looking at."""
 
     metrics: dict[str, Any]
     rows: list[Row]
@@ -53,78 +50,138 @@ class Measurement:
 
 
 def measure(
-    run: Run, scenes: Sequence[StoredScene], counts: Sequence[int], source: SceneSource | None = None, adapt_steps: int = 0
+    run: Run,
+    scenes: Sequence[StoredScene],
+    counts: Sequence[int],
+    source: SceneSource | None = None,
+    adapting: Adapting = Adapting(),
 ) -> Measurement:
     """Everything on `scenes`, for each number of context views in `counts`; all counts score the same target views.
 
     Args:
         source: if its `shape(scene_id)` gives the exact object, shape metrics are added, for the largest count.
-        adapt_steps: if not 0, fields are adapted to their context views by up to so many steps.
 
     Raises:
-        InputError: scenes with too few views.
+        InputError: scenes with too few views, or `adapting` to a number of them that is not in `counts`.
     """
-    config, settings = run.experiment.evaluate, run.experiment.render
-    counts = sorted(counts)
-    needed = 1 + max(view for count in counts for view in config.views_for(count))
-    for scene in scenes:
-        if len(scene) <= needed - 1 or not target_views(scene, config, counts):
-            raise InputError(f"{scene.scene_id}: {len(scene)} views are too few for context views {counts} and a target view")
-    lpips, lpips_reason = lpips_metric()
-    started, seconds = time.perf_counter(), {}
-
-    def targets(scene: StoredScene) -> list[int]:
-        return target_views(scene, config, counts)
-
-    def lap(name: str) -> None:
-        nonlocal started
-        seconds[name] = round(time.perf_counter() - started, 2)
-        started = time.perf_counter()
-
-    results, rows, fields = {}, [], []
-    for count in counts:
-        views = config.views_for(count)
-
-        def keep(scene: StoredScene, weights: FieldWeights, images: torch.Tensor, views=views, last=count == counts[-1]) -> None:
-            if last:
-                rows.append(Row(scene.image(views), images[:2], scene.image(targets(scene)[:2])))
-                fields.append(run.scene_field(scene.scene_id, weights, scene.cameras))
-
-        bar = tracked(scenes, f"evaluate {count} view{'s' * (count > 1)}", len(scenes))
-        scores = evaluate_fields(bar, partial(_reconstructed, run, views, adapt_steps), targets, settings, lpips, keep)
-        results[str(count)] = asdict(scores)
-        lap(f"context_views_{count}")
-
+    lpips, lpips_missing = lpips_metric()
+    task = _Task(run, scenes, sorted(set(counts)), lpips)
+    task.check(adapting)
+    results, laps = {}, _Laps()
+    for count in task.counts:
+        last = task.reconstructed(count, lambda scene, views: reconstruct(run.generator, scene, views))
+        results[str(count)] = asdict(last.scores)
+        laps.note(f"context_views_{count}")
     mean = run.generator.generate(run.mean_code).rounded()
-    most = config.views_for(counts[-1])
-    baselines = {
-        "mean_field": evaluate_fields(tracked(scenes, "mean field", len(scenes)), lambda s: mean, targets, settings, lpips),
-        "nearest_view": evaluate_images(scenes, lambda s: nearest_context_view(s, most, targets(s)), targets, lpips),
-        "mean_image": evaluate_images(
-            scenes, lambda s: _fit(run.mean_image, s).expand(len(targets(s)), -1, -1, -1), targets, lpips
-        ),
-    }
-    lap("baselines")
     metrics: dict[str, Any] = {
         "scenes": len(scenes),
         "context_views": results,
-        "baselines": {name: asdict(scores) for name, scores in baselines.items()},
-        "lpips_missing": lpips_reason or None,
+        "baselines": {name: asdict(scores) for name, scores in task.baselines(mean).items()},
+        "lpips_missing": lpips_missing or None,
         "step": run.step,
-        "adapt_steps": adapt_steps,
     }
+    laps.note("baselines")
+    shapes = ShapeTask(
+        task.counts[-1], scenes, last.fields, run.scene_field("mean", mean, scenes[0].cameras), run.experiment.render
+    )
     if source is not None and hasattr(source, "shape"):
-        mean_field = run.scene_field("mean", mean, scenes[0].cameras)
-        metrics["shape"] = _shapes(fields, mean_field, source, counts[-1], settings)
-        lap("shape")
-    metrics["seconds"] = seconds
-    return Measurement(metrics, rows, fields)
+        metrics["shape"] = score_shapes(shapes, source)
+        laps.note("shape")
+    elif all(scene.masks is not None for scene in scenes):
+        metrics["mesh"] = score_meshes(shapes, task.targets)
+        laps.note("mesh")
+    if adapting.steps:
+        metrics["adapted"] = task.adapted(adapting)
+        laps.note("adapted")
+    return Measurement({**metrics, "seconds": laps.seconds}, last.rows, last.fields)
 
 
-def _reconstructed(run: Run, views: Sequence[int], adapt_steps: int, scene: StoredScene) -> FieldWeights:
-    if adapt_steps:
-        return adapt(run.generator, context_views([scene], views), AdaptConfig(adapt_steps)).weights
-    return reconstruct(run.generator, scene, views)
+class _Laps:
+    """Seconds by name, each since the one before."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def note(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name], self._last = round(now - self._last, 2), now
+
+
+@dataclass(frozen=True)
+class _Reconstructed:
+    """The scenes of one number of context views."""
+
+    scores: Scores
+    rows: list[Row]
+    fields: list[SceneField]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What all scores of one evaluation share."""
+
+    run: Run
+    scenes: Sequence[StoredScene]
+    counts: list[int]
+    lpips: ImageMetric | None
+
+    def check(self, adapting: Adapting) -> None:
+        """Raises `InputError` where there is nothing to be right about."""
+        most = max(view for count in self.counts for view in self.run.experiment.evaluate.views_for(count))
+        for scene in self.scenes:
+            if len(scene) <= most or not self.targets(scene):
+                raise InputError(
+                    f"{scene.scene_id}: {len(scene)} views are too few for context views {self.counts} and a target view"
+                )
+        if not set(adapting.counts) <= set(self.counts):
+            raise InputError(f"can adapt only to numbers of context views that are evaluated: {self.counts}")
+
+    def targets(self, scene: StoredScene) -> list[int]:
+        return target_views(scene, self.run.experiment.evaluate, self.counts)
+
+    def reconstructed(
+        self, count: int, weights_of: Callable[[StoredScene, list[int]], FieldWeights], verb: str = "evaluate"
+    ) -> _Reconstructed:
+        """With the fields that `weights_of` gives for a scene and the numbers of its context views."""
+        views = self.run.experiment.evaluate.views_for(count)
+        rows, fields = [], []
+
+        def keep(scene: StoredScene, weights: FieldWeights, images: torch.Tensor) -> None:
+            rows.append(Row(scene.image(views), images[:2], scene.image(self.targets(scene)[:2])))
+            fields.append(self.run.scene_field(scene.scene_id, weights, scene.cameras))
+
+        bar = tracked(self.scenes, f"{verb} {count} view{'s' * (count > 1)}", len(self.scenes))
+        settings = self.run.experiment.render
+        scores = evaluate_fields(bar, lambda scene: weights_of(scene, views), self.targets, settings, self.lpips, keep)
+        return _Reconstructed(scores, rows, fields)
+
+    def adapted(self, adapting: Adapting) -> dict[str, Any]:
+        """Scores by number of context views."""
+
+        def weights_of(scene: StoredScene, views: list[int]) -> FieldWeights:
+            return adapt(self.run.generator, context_views([scene], views), AdaptConfig(adapting.steps)).weights
+
+        counts = sorted(set(adapting.counts)) or self.counts
+        scores = {str(count): asdict(self.reconstructed(count, weights_of, "adapt to").scores) for count in counts}
+        return {"steps": adapting.steps, "context_views": scores}
+
+    def baselines(self, mean: FieldWeights) -> dict[str, Scores]:
+        """What costs nothing to guess: the field of the mean code, the nearest of the most context views, the mean image."""
+        scenes, lpips = self.scenes, self.lpips
+        most = self.run.experiment.evaluate.views_for(self.counts[-1])
+
+        def mean_images(scene: StoredScene) -> torch.Tensor:
+            return _fit(self.run.mean_image, scene).expand(len(self.targets(scene)), -1, -1, -1)
+
+        bar = tracked(scenes, "mean field", len(scenes))
+        return {
+            "mean_field": evaluate_fields(bar, lambda scene: mean, self.targets, self.run.experiment.render, lpips),
+            "nearest_view": evaluate_images(
+                scenes, lambda scene: nearest_context_view(scene, most, self.targets(scene)), self.targets, lpips
+            ),
+            "mean_image": evaluate_images(scenes, mean_images, self.targets, lpips),
+        }
 
 
 def _fit(image: torch.Tensor, scene: StoredScene) -> torch.Tensor:
@@ -132,41 +189,3 @@ def _fit(image: torch.Tensor, scene: StoredScene) -> torch.Tensor:
     if image.shape[:2] == size:
         return image
     return torch.nn.functional.interpolate(image.permute(2, 0, 1)[None], size, mode="area")[0].permute(1, 2, 0)
-
-
-def _shapes(fields: Sequence[SceneField], mean: SceneField, source: Any, count: int, settings: RenderSettings) -> dict[str, Any]:
-    """Mean IoU and Chamfer-L1 of the fields and of the mean field, and how well meshes agree with rendered opacity."""
-    rows, mean_rows, agreement, unmeshed = [], [], [], 0
-    mean_occupied, mean_surface, _ = _shape_of(mean)
-    for field in tracked(fields, "shapes", len(fields)):
-        shape = source.shape(field.name)
-        truth = shape.surface_points(SURFACE_POINTS, np.random.default_rng(0))
-        occupied, surface, mesh = _shape_of(field)
-        rows.append(score_shape(occupied, surface, shape.occupancy, truth, SHAPE_GRID))
-        mean_rows.append(score_shape(mean_occupied, mean_surface, shape.occupancy, truth, SHAPE_GRID))
-        if mesh is None:
-            unmeshed += 1
-        else:
-            agreement.append(float(silhouette_agreement(field, mesh, scene_orbit(field, 8, (64, 64)), settings).mean()))
-
-    def means(scores: list[ShapeScores]) -> dict[str, float]:
-        return {"iou": fmean(s.iou for s in scores), "chamfer_l1": fmean(s.chamfer for s in scores)}
-
-    return {
-        "context_views": count,
-        **means(rows),
-        "mean_field": means(mean_rows),
-        "silhouette_iou": {"mean": fmean(agreement), "worst": min(agreement)} if agreement else None,
-        "empty_fields": unmeshed,
-    }
-
-
-def _shape_of(field: SceneField) -> tuple[np.ndarray, np.ndarray | None, ExtractedMesh | None]:
-    """(which cells of the grid are inside, points of the mesh's surface, the mesh); None, None for an empty field."""
-    occupied = (grid_density(field.weights, cell_points(SHAPE_GRID))[0] > SURFACE_DENSITY).numpy()
-    try:
-        mesh = extract_mesh(field, MESH_RESOLUTION)
-    except InputError:
-        return occupied, None, None
-    points, _ = trimesh.sample.sample_surface(to_trimesh(mesh), SURFACE_POINTS, seed=0)
-    return occupied, np.asarray(points), mesh

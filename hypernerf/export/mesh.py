@@ -19,6 +19,7 @@ from ..geometry import camera_rays, cell_points, normalize_cameras
 from ..rendering import RenderSettings, render_views
 from ..rendering.occupancy import grid_density
 from ..types import Cameras, InputError
+from .glb import glb_bytes
 
 # Density (1/unit of the scene sphere) of the surface. A trained field is fog of a few units near its surfaces: half of the
 # light is lost over 0.1 units at about 7, so the surface lies where a rendered silhouette's edge is.
@@ -32,7 +33,7 @@ class ExtractedMesh:
 
     vertices: Float[Array, "vertex 3"]
     faces: Int[Array, "face 3"]
-    colors: Float[Array, "vertex 3"]  # in [0, 1]
+    colors: Float[Array, "vertex 3"]  # in [0, 1], display encoding
 
 
 def extract_mesh(scene: SceneField, resolution: int = 128, level: float = SURFACE_DENSITY) -> ExtractedMesh:
@@ -76,7 +77,7 @@ def to_trimesh(mesh: ExtractedMesh) -> trimesh.Trimesh:
 
 
 def save_mesh(path: Path | str, mesh: ExtractedMesh) -> None:
-    """Writes .glb, .ply or .obj with vertex colors, whole or not at all.
+    """Writes .glb (unlit, colors linear as glTF has them), .ply or .obj with vertex colors, whole or not at all.
 
     Raises:
         InputError: another suffix, or a place that cannot be written to.
@@ -84,8 +85,11 @@ def save_mesh(path: Path | str, mesh: ExtractedMesh) -> None:
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"{path}: unknown mesh format {path.suffix!r}: use one of {', '.join(FORMATS)}")
-    data: Any = to_trimesh(mesh).export(file_type=path.suffix.lower()[1:])
-    raw = data.encode() if isinstance(data, str) else data
+    if path.suffix.lower() == ".glb":
+        raw = glb_bytes(mesh.vertices, mesh.faces, mesh.colors)
+    else:
+        data: Any = to_trimesh(mesh).export(file_type=path.suffix.lower()[1:])
+        raw = data.encode() if isinstance(data, str) else data
     write_atomically(path, lambda place: place.write_bytes(raw))
 
 

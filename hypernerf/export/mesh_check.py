@@ -14,6 +14,7 @@ from ..fields import SceneField
 from ..geometry import camera_rays, normalize_cameras
 from ..rendering import RenderSettings, render_views
 from ..types import Cameras
+from .glb import display
 
 SUPERSAMPLE = 3  # squared: rays a pixel
 
@@ -27,7 +28,7 @@ def mesh_psnr(
         cameras: batch shape [view], in the scene's own coordinates.
         matrix: where the file's mesh was moved to from there (`Placement.matrix`).
     """
-    mesh = trimesh.load_mesh(path, process=False)
+    (mesh,) = trimesh.load_scene(path, process=False).geometry.values()  # `load_mesh` loses colors that stand beside a material
     mesh.apply_transform(np.linalg.inv(matrix))
     truth = render_views(scene.weights, normalize_cameras(cameras, scene.transform), torch.tensor(scene.background), settings)
     drawn = np.stack([draw_unlit(mesh, cameras[number], scene.background) for number in range(len(cameras))])
@@ -52,6 +53,9 @@ def _colors_at(mesh: trimesh.Trimesh, face: Array, corners: Array) -> Float[Arra
     if isinstance(mesh.visual, trimesh.visual.ColorVisuals):
         return np.einsum("hc,hck->hk", corners, mesh.visual.vertex_colors[vertices, :3] / 255.0)
     assert isinstance(mesh.visual, trimesh.visual.TextureVisuals)
+    if mesh.visual.uv is None:  # a GLB's vertex colors beside its material: linear
+        light = np.asarray(mesh.visual.vertex_attributes["color"], dtype=np.float64)[:, :3]
+        return np.einsum("hc,hck->hk", corners, display(light)[vertices])
     material = mesh.visual.material
     image = getattr(material, "baseColorTexture", None) or material.image
     texture = np.asarray(image.convert("RGB")) / 255.0

@@ -17,6 +17,7 @@ from ..types import ContextViews, InputError
 from .hypernetwork import Hypernetwork, HypernetworkConfig
 from .image_encoder import ImageEncoder, ImageEncoderConfig
 from .lift import Lift, LiftConfig, Lifted
+from .seen import SeenReader
 from .set_encoder import SetEncoderConfig, build_set_encoder
 
 
@@ -100,6 +101,12 @@ class Generator(nn.Module):
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
+
+    def use_backend(self, name: str) -> None:
+        """Which code reads the colors seen: see `gathered_product`. `auto` at first."""
+        for module in self.modules():
+            if isinstance(module, SeenReader):
+                module.backend = name
 
     def encode(self, context: ContextViews) -> SceneCode:
         stages = self.image_encoder.stages(context.images, context.cameras)

@@ -96,13 +96,12 @@ class Lift(nn.Module):
         volume = torch.cat([learned.mean(1), learned.amax(1)], dim=1)
         mixed = (project_channels(self.mix.weight, volume) + self.mix.bias[:, None]).unflatten(-1, (size, size, size))
         seen = look(context, self.fine_points)
-        blocks = self.mix_seen.laid_out(seen)
-        colors = blocks.unflatten(-1, (-1, COLORS)).mean(2).transpose(1, 2).unflatten(-1, (size, size, size))
+        read, colors = self.mix_seen.with_means(seen)
         if self.mirror_axis is not None:
             here, mirrored = mixed.chunk(2, dim=1)
             mixed = here + mirrored.flip(self.mirror_axis)
             colors = torch.cat([colors, colors.flip(self.mirror_axis)], dim=1)
-        return Lifted(torch.cat([torch.relu(mixed + self.mix_seen.read(blocks)), colors], dim=1), seen)
+        return Lifted(torch.cat([torch.relu(mixed + read), colors], dim=1), seen)
 
     def _merged(self, stages: Sequence[Tensor]) -> Tensor:
         merged = self.merge[-1](stages[-1])

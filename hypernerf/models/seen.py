@@ -1,8 +1,8 @@
 """The colors that all views see at points of a fine grid, and how little it takes to bring them into volumes and planes.
 
-Nothing here is learned before it is read: the colors are data. So they are kept as a list of places in the scene sphere, and
-every reader lays them out as it needs them, once for all colors of a place; a product then does the rest. Across a mirror
-the same list is read with weights of its own and the result is flipped: the mirrored colors are never written down.
+Nothing here is learned before it is read: the colors are data. So they are kept as a list of places in the scene sphere, which
+every reader gathers into groups of its own; a product does the rest. Across a mirror the same list is read with weights of its
+own and the result is flipped: the mirrored colors are never written down.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..geometry import cell_points, project
+from ..ops import gathered_product
 from ..types import ContextViews
 
 COLORS = 8  # mean color, its deviation, the least foreground, share of views that look
@@ -61,6 +62,8 @@ class SeenReader(nn.Module):
             changes no group; None: no mirror.
     """
 
+    backend = "auto"  # of the product: see `Generator.use_backend`
+
     def __init__(
         self, size: int, groups: Tensor, within: Tensor, shape: Sequence[int], channels: int, mirror: int | None
     ) -> None:
@@ -70,22 +73,25 @@ class SeenReader(nn.Module):
         sides = 1 if mirror is None else 2
         self.weight = nn.Parameter(torch.randn(sides * channels, self.inside) * math.sqrt(2 / (sides * self.inside)))
         ball = ball_cells(size)
-        source = torch.full((size**3,), len(ball))  # a place after the last, which holds 0
-        source[(groups * (self.inside // COLORS) + within)[ball]] = torch.arange(len(ball))
+        source = torch.full((size**3,), len(ball), dtype=torch.int32)  # a place after the last, which holds 0
+        source[(groups * (self.inside // COLORS) + within)[ball]] = torch.arange(len(ball), dtype=torch.int32)
         self.source: Tensor
-        self.register_buffer("source", source, persistent=False)
-
-    def laid_out(self, seen: Float[Tensor, "scene place color"]) -> Float[Tensor, "scene group inside"]:
-        """Colors by group, 0 outside of the scene sphere."""
-        padded = nn.functional.pad(seen, (0, 0, 0, 1))
-        return padded.index_select(1, self.source).view(len(seen), -1, self.inside)
+        self.register_buffer("source", source.view(-1, self.inside // COLORS), persistent=False)
 
     def forward(self, seen: Float[Tensor, "scene place color"]) -> Float[Tensor, "scene channel *shape"]:
-        return self.read(self.laid_out(seen))
+        return self._mirrored(gathered_product(seen, self.source, self.weight, self.backend))
 
-    def read(self, laid_out: Float[Tensor, "scene group inside"]) -> Float[Tensor, "scene channel *shape"]:
-        weight = self.weight.expand(len(laid_out), -1, -1)
-        read = torch.bmm(weight, laid_out.transpose(1, 2)).unflatten(-1, self.shape)
+    def with_means(
+        self, seen: Float[Tensor, "scene place color"]
+    ) -> tuple[Float[Tensor, "scene channel *shape"], Float[Tensor, "scene color *shape"]]:
+        """The result, and the mean colors of each group, 0 outside of the scene sphere."""
+        places = self.inside // COLORS
+        mean = torch.eye(COLORS, device=seen.device).repeat(1, places) / places
+        both = gathered_product(seen, self.source, torch.cat([self.weight, mean]), self.backend)
+        return self._mirrored(both[:, :-COLORS]), both[:, -COLORS:].unflatten(-1, self.shape)
+
+    def _mirrored(self, read: Float[Tensor, "scene channel group"]) -> Float[Tensor, "scene channel *shape"]:
+        read = read.unflatten(-1, self.shape)
         if self.mirror is None:
             return read
         here, mirrored = read.split(self.channels, dim=1)

@@ -71,11 +71,13 @@ class UnionOccupancy:
         self.size, self.decay = size, decay
         self.values = torch.ones(size**3)
 
-    def update(self, weights: FieldWeights, generator: torch.Generator) -> None:
-        """Looks at one random point a cell in each of the scenes of `weights`."""
-        jitter = torch.rand(self.size**3, 3, generator=generator)
-        seen = grid_density(weights, cell_points(self.size, jitter)).amax(0).cpu()
-        self.values = torch.maximum(self.decay * self.values, seen)
+    def points(self, generator: torch.Generator) -> Float[Tensor, "cell 3"]:
+        """One random point a cell, to look at next."""
+        return cell_points(self.size, torch.rand(self.size**3, 3, generator=generator))
+
+    def update(self, seen: Float[Tensor, cell]) -> None:
+        """Takes in the largest density of all scenes seen at each of `points`."""
+        self.values = torch.maximum(self.decay * self.values, seen.cpu())
 
     def grid(self) -> OccupancyGrid:
         size = self.size

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..fields import FieldWeights, radiance_field
-from ..geometry import camera_rays, ray_points
+from ..geometry import camera_rays, intersect_sphere, ray_points
 from ..ops import composite, volume_weights
 from ..types import Cameras, InputError, RayBundle, RenderOutput
 from .occupancy import OccupancyGrid, scene_occupancy
 from .samplers import sample_occupied
+
+PROBED = 1 << 13  # rays at a time that are asked whether they meet anything: bounds memory
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ def render_views(
     cameras: Cameras,
     background: Float[Tensor, 3],
     settings: RenderSettings = RenderSettings(),
+    occupancy: OccupancyGrid | None = None,
+    before_chunk: Callable[[], None] = lambda: None,
 ) -> RenderOutput:
     """Whole images of one scene: color [view, height, width, 3], opacity and depth [view, height, width], on the CPU.
 
@@ -71,21 +76,31 @@ def render_views(
         weights: of one scene.
         cameras: batch shape [view], in scene-sphere coordinates (`geometry.normalize_cameras`).
         background: what is seen where nothing is.
+        occupancy: the scene's own grid, if it is at hand.
+        before_chunk: called before each chunk of rays; what it raises ends the work.
     """
     if len(weights) != 1:
         raise ValueError(f"render_views draws one scene at a time, not {len(weights)}: pass weights[i : i + 1]")
     device = weights.device
     background = background.to(device)
-    occupancy = scene_occupancy(weights, settings.grid)
+    if occupancy is None:
+        occupancy = scene_occupancy(weights, settings.grid)
     every = camera_rays(cameras.to(device))
     shape = every.origins.shape[:-1]
     rays = RayBundle(every.origins.reshape(1, -1, 3), every.directions.reshape(1, -1, 3))
     count = rays.origins.shape[1]
     color = background.expand(count, 3).clone()
     opacity, depth = torch.zeros(count, device=device), torch.zeros(count, device=device)
-    probe = sample_occupied(rays, 1, occupancy)
-    hits = torch.nonzero(probe.lengths[0, :, 0] > 0)[:, 0]
-    for part in hits.split(settings.chunk):
+    for part in _hits(rays, occupancy).split(settings.chunk):
+        before_chunk()
         seen = render_rays(weights, rays[:, part], background[None], settings.samples, occupancy)
         color[part], opacity[part], depth[part] = seen.color[0], seen.opacity[0], seen.depth[0]
     return RenderOutput(color.reshape(*shape, 3).cpu(), opacity.reshape(shape).cpu(), depth.reshape(shape).cpu())
+
+
+def _hits(rays: RayBundle, occupancy: OccupancyGrid) -> Int[Tensor, " hit"]:
+    """Numbers of the rays [1, ray] that pass through occupied cells."""
+    near, far = intersect_sphere(rays)
+    inside = torch.nonzero(far[0] > near[0])[:, 0]
+    probes = [sample_occupied(rays[:, part], 1, occupancy).lengths[0, :, 0] > 0 for part in inside.split(PROBED)]
+    return inside[torch.cat(probes)] if probes else inside

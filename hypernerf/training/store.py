@@ -111,34 +111,81 @@ class BatchConfig:
             raise InputError(f"train.batch.foreground is a share in 0..1, not {self.foreground}")
 
 
-def sample_batch(scenes: list[StoredScene], config: BatchConfig, seed: int, step: int) -> SceneBatch:
-    """The batch of one step: a pure function of its arguments, so that a resumed run sees what it would have seen."""
-    rng = np.random.default_rng([seed, step])
-    chosen = [scenes[i] for i in rng.choice(len(scenes), config.scenes, replace=len(scenes) < config.scenes)]
-    context_count = int(rng.integers(config.context[0], config.context[1] + 1))
-    context = [_draw_views(scene, context_count, rng) for scene in chosen]
-    targets = [_draw_views(scene, config.views, rng) for scene in chosen]
-    pixels = torch.from_numpy(np.stack([_draw_scene_pixels(*drawn, config, rng) for drawn in zip(chosen, targets, strict=True)]))
+@dataclass(frozen=True)
+class DrawnScene:
+    """What one place (slot) of a batch shows of its scene: views, flat pixels of the target views, points, order of colors."""
+
+    scene: StoredScene
+    context: Int[np.ndarray, view]
+    targets: Int[np.ndarray, target]
+    pixels: Int[np.ndarray, "target ray"]
+    hull: tuple[Float[Tensor, "point 3"], Float[Tensor, point]] | None  # points, and whether each is inside
+    order: Int[np.ndarray, 3]
+
+
+def draw_scene(scene: StoredScene, context: int, config: BatchConfig, rng: np.random.Generator) -> DrawnScene:
+    """Everything random that a batch takes from one scene, of which so many `context` views are read."""
+    read, targets = _draw_views(scene, context, rng), _draw_views(scene, config.views, rng)
+    pixels = _draw_scene_pixels(scene, targets, config, rng)
+    hull = None if scene.hull is None else draw_hull_points(scene.hull, config.hull_points, rng)
+    return DrawnScene(scene, read, targets, pixels, hull, rng.permutation(3) if config.swap_colors else np.arange(3))
+
+
+def assemble(drawn: Sequence[DrawnScene], masks: bool, hulls: bool) -> SceneBatch:
+    """The batch of what was drawn. Masks and hulls are for all of a step's scenes or for none: whoever knows them all says."""
+    chosen, targets = [d.scene for d in drawn], [d.targets for d in drawn]
+    pixels, order = (torch.from_numpy(np.stack([getattr(d, name) for d in drawn])) for name in ("pixels", "order"))
     rays = camera_rays(_stacked_cameras(chosen, targets), pixels)
-    hulls = [draw_hull_points(scene.hull, config.hull_points, rng) for scene in chosen if scene.hull is not None]
-    known = len(hulls) == len(chosen)
-    order = torch.from_numpy(np.stack([rng.permutation(3) if config.swap_colors else np.arange(3) for _ in chosen]))
-    images = torch.stack([scene.images[views] for scene, views in zip(chosen, context, strict=True)]).float() / 255
+    images = torch.stack([d.scene.images[d.context] for d in drawn]).float() / 255
+    known = [d.hull for d in drawn if d.hull is not None] if hulls else []
     return SceneBatch(
         context=ContextViews(
             _reordered(images, order),
-            _stacked_cameras(chosen, context),
+            _stacked_cameras(chosen, [d.context for d in drawn]),
             _reordered(torch.stack([scene.background for scene in chosen]), order),
         ),
         target_rays=RayBundle(rays.origins.flatten(1, 2), rays.directions.flatten(1, 2)),
         target_colors=_reordered(_values_at([scene.images for scene in chosen], targets, pixels), order),
-        target_masks=None
-        if any(scene.masks is None for scene in chosen)
-        else _values_at([scene.masks for scene in chosen if scene.masks is not None], targets, pixels),
-        hull_points=torch.stack([points for points, _ in hulls]) if known else None,
-        hull_inside=torch.stack([inside for _, inside in hulls]) if known else None,
+        target_masks=_values_at([scene.masks for scene in chosen if scene.masks is not None], targets, pixels) if masks else None,
+        hull_points=torch.stack([points for points, _ in known]) if hulls else None,
+        hull_inside=torch.stack([inside for _, inside in known]) if hulls else None,
         scene_ids=tuple(scene.scene_id for scene in chosen),
     )
+
+
+def chosen_scenes(scenes: int, config: BatchConfig, seed: int, step: int) -> tuple[Int[np.ndarray, slot], int]:
+    """Which of so many scenes has which place (slot) in a step's batch, and how many context views are read of each."""
+    rng = np.random.default_rng([seed, step])
+    chosen = rng.choice(scenes, config.scenes, replace=scenes < config.scenes)
+    return chosen, int(rng.integers(config.context[0], config.context[1] + 1))
+
+
+def slot_generator(seed: int, step: int, slot: int, purpose: int = 0) -> np.random.Generator:
+    """Of what is drawn for one place of a step's batch. Zeros at the end of a seed do not count, hence 1 + slot."""
+    return np.random.default_rng([seed, step, 1 + slot, purpose])
+
+
+def sample_batch(
+    scenes: Sequence[StoredScene], config: BatchConfig, seed: int, step: int, slots: Sequence[int] | None = None
+) -> SceneBatch:
+    """The batch of one step: a pure function of its arguments, so that a resumed run sees what it would have seen.
+
+    Each place (slot) of it is one as well: of those in `slots` (None: all), the same whoever else draws the others.
+    """
+    chosen, context = chosen_scenes(len(scenes), config, seed, step)
+    every = [scenes[i] for i in chosen]
+    drawn = [
+        draw_scene(every[slot], context, config, slot_generator(seed, step, slot))
+        for slot in (range(config.scenes) if slots is None else slots)
+    ]
+    masks, hulls = (all(getattr(scene, name) is not None for scene in every) for name in ("masks", "hull"))
+    return assemble(drawn, masks, hulls)
+
+
+def draw_jitter(seed: int, step: int, slots: Sequence[int], rays: int, samples: int) -> Float[Tensor, "slot ray sample"]:
+    """Where in its stretch of the ray, in [0, 1), each sample of a step lies; of each slot by itself, as in `sample_batch`."""
+    shape = (rays, samples)
+    return torch.from_numpy(np.stack([slot_generator(seed, step, slot, 1).random(shape, np.float32) for slot in slots]))
 
 
 def _reordered(values: Float[Tensor, "scene *place 3"], order: Int[Tensor, "scene 3"]) -> Float[Tensor, "scene *place 3"]:

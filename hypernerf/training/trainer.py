@@ -5,25 +5,26 @@ from __future__ import annotations
 import copy
 import math
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..fields import radiance_field
-from ..interrupts import StoppedAtOnce, stopping_on_signals, whole
+from ..interrupts import StoppedAtOnce
 from ..models import Generator
-from ..rendering import UnionOccupancy, render_rays
+from ..rendering import UnionOccupancy
 from ..types import InputError, SceneBatch
 from .checkpoint import Checkpoint, generator_tensors, save_checkpoint
+from .distributed import Alone
 from .evaluation import mean_code, mean_image
 from .experiment import Experiment
 from .finite import all_finite, too_many_skipped
-from .losses import hull_loss, reconstruction_loss
-from .store import StoredScene, sample_batch, with_hulls
+from .objective import Look, Objective, StepInput, StepOutput, looked_at
+from .store import StoredScene, chosen_scenes, draw_jitter, sample_batch, with_hulls
 
 
 @dataclass(frozen=True)
@@ -49,38 +50,38 @@ def learning_rate_factor(progress: float, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup))))
 
 
-def pick_device(name: str) -> torch.device:
-    """`auto` is CUDA where there is one. Raises `InputError` for a device that is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device {name!r} asked for, but torch sees no GPU: use cpu or auto")
-    try:
-        return torch.device(name)
-    except RuntimeError:
-        raise InputError(f"unknown device {name!r}: use auto, cpu or cuda") from None
-
-
 class Trainer:
     """Trains a generator on stored scenes. State is everything that `save` writes; `run` goes on from it.
 
-    Nothing random is drawn but from generators seeded by (seed, step), so that a run taken up again is, on a CPU, the
-    uninterrupted one to the bit.
+    Nothing random is drawn but from generators seeded by (seed, step) and the place in its batch: a run taken up again is, on
+    a CPU, the uninterrupted one to the bit, and one of several processes is that of a single one, but for rounding.
     """
 
     def __init__(
-        self, experiment: Experiment, scenes: list[StoredScene], run: Path, facts: Mapping[str, Any] | None = None
+        self,
+        experiment: Experiment,
+        scenes: list[StoredScene],
+        run: Path,
+        facts: Mapping[str, Any] | None = None,
+        team: Alone | None = None,
     ) -> None:
-        """`facts`: plain values kept with each checkpoint, which say what the run was started with."""
+        """`facts`: plain values kept with each checkpoint, which say what the run was started with.
+
+        `team`: the processes that train together, all with the same arguments; None: this one alone.
+        """
         config = experiment.train
+        self.team = team or Alone()
+        self._slots = self.team.slots(config.batch.scenes)
         if config.threads:
             torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
         self.experiment, self.config, self.run_dir, self.facts = experiment, config, run, facts or {}
         self.scenes = with_hulls(scenes) if config.loss.hull else scenes
-        self.device = pick_device(config.device)
+        self.device = self.team.device(config.device)
         self.model = Generator(experiment.generator).to(self.device)
+        self.model.use_backend(config.backend)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
+        self._objective: nn.Module = Objective(self.model, config)
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), eps=1e-8, fused=True
         )
@@ -100,8 +101,10 @@ class Trainer:
         A step under way is finished, a validation is left for later, and a checkpoint is written. Told a second time, it
         raises `KeyboardInterrupt` at once; the last checkpoint is then as it was.
         """
-        with stopping_on_signals():
+        with self.team.listening():
             try:
+                if self.team.count > 1:
+                    self._rehearse()
                 self._train(on_step, on_validation)
             except StoppedAtOnce:
                 raise
@@ -114,74 +117,85 @@ class Trainer:
         while True:
             due = math.floor(self.progress * self.config.validations + 1e-9)
             if due > self.validated:
-                on_validation(self)
+                with self.team.together():
+                    if self.team.writes:
+                        on_validation(self)
                 self.validated = due
             if self.progress >= 1:
                 break
-            with whole():
-                report = self._timed_step()
+            with self.team.step():
+                report, stop = self._timed_step()
+            if stop:
+                raise KeyboardInterrupt
             on_step(report)
             if self.step % self.config.checkpoint_every == 0:
                 self.save()
         self.save()
 
-    def _timed_step(self) -> StepReport:
+    def _rehearse(self) -> None:
+        """A step that changes nothing. DDP sorts its buckets after the first, and sums of more than two processes are rounded by
+        their places in them: a run that is taken up again would else begin otherwise than the uninterrupted one goes on."""
+        self._objective = self.team.wrapped(Objective(self.model, self.config))
+        with warnings.catch_warnings():  # a 1 x 1 convolution's gradient is strided otherwise, which costs a copy of little
+            warnings.simplefilter("ignore", UserWarning)
+            self._forward(self._draw()).losses["total"].backward()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _draw(self) -> SceneBatch:
+        """This process's part of the step's batch."""
+        return sample_batch(self.scenes, self.config.batch, self.config.seed, self.step, self._slots).to(self.device)
+
+    def _timed_step(self) -> tuple[StepReport, bool]:
+        """What the step has to say, and whether another process was told to stop."""
         start = time.perf_counter()
-        batch = sample_batch(self.scenes, self.config.batch, self.config.seed, self.step).to(self.device)
-        losses, skipped = self.train_step(batch)
-        seconds = time.perf_counter() - start
+        losses, skipped = self.train_step(self._draw())
+        seconds, stop = self.team.agree(time.perf_counter() - start)
         self.minutes += seconds / 60
         rays = self.config.batch.scenes * self.config.batch.rays
         psnr = -10 * math.log10(max(float(losses["color"]), 1e-10))
-        names = tuple(sorted(set(batch.scene_ids))) if skipped else ()
-        return StepReport(self.step, self.progress, self.minutes, float(losses["total"]), psnr, rays / seconds, names)
+        return StepReport(self.step, self.progress, self.minutes, float(losses["total"]), psnr, rays / seconds, skipped), stop
 
-    def train_step(self, batch: SceneBatch) -> tuple[dict[str, Tensor], bool]:
-        """One step: (loss and its parts, whether it was skipped since loss or gradient were not finite).
+    def train_step(self, batch: SceneBatch) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+        """One step on this process's part of its batch: (loss and its parts, means over the whole batch; its scenes if it was
+        skipped since loss or gradient were not finite, else none).
 
         Raises:
             InputError: it was the last of too many skipped ones in a row.
         """
-        empty_before = self.occupancy.values
-        losses = self._losses(batch)
+        output = self._forward(batch)
         self.optimizer.zero_grad(set_to_none=True)
-        losses["total"].backward()
+        output.losses["total"].backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip, foreach=True)
+        seen = output.seen
+        finite = all_finite(output.losses["total"], norm, *([] if seen is None else [seen]))
         # one decision: if several processes train together, all must take the same, that of the least fortunate
-        finite = all_finite(losses["total"], norm, self.occupancy.values)
+        losses, finite = self.team.mean(output.losses, finite)
         if finite:
             self._descend()
-            self.skipped_in_a_row = 0
-        else:
-            self.occupancy.values = empty_before
-            self.skipped_in_a_row += 1
+            if seen is not None:
+                self.occupancy.update(self.team.largest(seen))
+        skipped = () if finite else self._scene_names()
         self.step += 1
+        self.skipped_in_a_row = 0 if finite else self.skipped_in_a_row + 1
         if self.skipped_in_a_row >= self.config.max_skipped:
-            raise too_many_skipped(
-                self.run_dir, self.step, self.skipped_in_a_row, tuple(sorted(set(batch.scene_ids))), losses, self.model
-            )
-        return {name: value.detach() for name, value in losses.items()}, not finite
+            with self.team.together():
+                if self.team.writes:
+                    raise too_many_skipped(self.run_dir, self.step, self.skipped_in_a_row, skipped, losses, self.model)
+        return losses, skipped
 
-    def _losses(self, batch: SceneBatch) -> dict[str, Tensor]:
-        """`total`, which is minimised, `color` (mean squared error) and `hull`, parts of it."""
-        config = self.config
-        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
-        weights = self.model(batch.context)
+    def _forward(self, batch: SceneBatch) -> StepOutput:
+        config, look = self.config, None
         if self.step % config.occupancy_every == 0:
-            self.occupancy.update(weights.map(lambda t: t[:8].detach()), generator)
-        scenes, rays = batch.target_colors.shape[:2]
-        jitter = torch.rand(scenes, rays, config.samples, generator=generator).to(self.device)
+            generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
+            look = Look(self.occupancy.points(generator), looked_at(self._slots, config.batch.scenes))
+        jitter = draw_jitter(config.seed, self.step, self._slots, config.batch.rays, config.samples).to(self.device)
         occupancy = self.occupancy.grid().to(self.device)
-        output = render_rays(
-            weights, batch.target_rays, batch.context.background, config.samples, occupancy, jitter, config.backend
-        )
-        loss, color_error = reconstruction_loss(output, batch, config.loss)
-        losses = {"total": loss, "color": color_error}
-        if batch.hull_points is not None and batch.hull_inside is not None:
-            density = radiance_field(batch.hull_points, torch.zeros_like(batch.hull_points), weights, config.backend).density
-            losses["hull"] = hull_loss(density, batch.hull_inside)
-            losses["total"] = loss + self.hull_weight() * losses["hull"]
-        return losses
+        return self._objective(StepInput(batch, jitter, occupancy, self.hull_weight(), look))
+
+    def _scene_names(self) -> tuple[str, ...]:
+        """Of the scenes in the whole batch of the step under way."""
+        chosen, _ = chosen_scenes(len(self.scenes), self.config.batch, self.config.seed, self.step)
+        return tuple(sorted({self.scenes[i].scene_id for i in chosen}))
 
     def _descend(self) -> None:
         """The optimizer's step along the gradients, and the average's after it."""
@@ -198,6 +212,12 @@ class Trainer:
         return self.config.loss.hull * max(0.0, 1 - self.progress)
 
     def save(self) -> None:
+        """Writes a checkpoint."""
+        with self.team.together():
+            if self.team.writes:
+                self._write()
+
+    def _write(self) -> None:
         state = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),

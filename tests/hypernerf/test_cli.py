@@ -66,6 +66,18 @@ def test_evaluate_repeats_what_the_run_said(run, tmp_path):
     assert "unseen" in output
 
 
+def test_evaluate_draws_chosen_scenes_large(run, tmp_path):
+    names = ["test-chairs-00002", "test-chairs-00000"]
+    code, output, error = run_tool(
+        "evaluate", run, "--context-views", 2, "--adapt", 2, "--sheet", tmp_path / "s.png", "--scenes", *names
+    )  # fmt: skip
+    assert code == 0 and "2 scenes, 2 context views" in output, error
+    height, width = iio.imread(tmp_path / "s.png").shape[:2]
+    assert width > 4 * 192 and height > 2 * 3 * 192  # read, forward, adapted, truth; three target views a scene
+    code, _, error = run_tool("evaluate", run, "--sheet", tmp_path / "t.png", "--scenes", "nobody")
+    assert code == 2 and "--scenes nobody" in error and len(error.strip().splitlines()) == 1
+
+
 def test_from_images_to_file_to_views_to_mesh(run, tmp_path):
     scene = tmp_path / "chair.field.safetensors"
     code, _, error = run_tool("reconstruct", run, "--scene", "test-chairs-00001", "--views", 0, 2, "-o", scene)

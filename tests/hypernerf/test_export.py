@@ -1,4 +1,6 @@
 import dataclasses
+import json
+import struct
 
 import imageio.v3 as iio
 import numpy as np
@@ -23,9 +25,56 @@ def test_the_mesh_of_a_ball_is_a_closed_ball_in_the_users_units(scene_field, tmp
         save_mesh(path, mesh)
         loaded = trimesh.load(path, force="mesh")
         assert loaded.is_watertight and loaded.volume == pytest.approx(4 / 3 * np.pi * radii.mean() ** 3, rel=0.15)
-        colors = loaded.visual.to_color().vertex_colors if hasattr(loaded.visual, "to_color") else loaded.visual.vertex_colors
-        expected = torch.sigmoid(torch.tensor([2.0, -1.0, 0.5])).numpy() * 255
-        assert np.abs(colors[:, :3].astype(float) - expected).max() < 2
+        expected = torch.sigmoid(torch.tensor([2.0, -1.0, 0.5])).numpy()
+        if suffix == ".glb":
+            (part,) = trimesh.load_scene(path, process=False).geometry.values()
+            colors, expected = part.visual.vertex_attributes["color"], as_light(expected)
+        else:
+            colors = loaded.visual.vertex_colors / 255
+        assert np.abs(colors[:, :3] - expected).max() < 2 / 255
+
+
+def as_light(shown: np.ndarray) -> np.ndarray:
+    """What a display emits for a value above its linear toe, by the definition of sRGB."""
+    return ((shown + 0.055) / 1.055) ** 2.4
+
+
+def test_a_glb_shows_the_fields_colors_in_viewers_that_follow_the_specification(scene_field, tmp_path):
+    mesh = extract_mesh(scene_field, 24)
+    # dark, middle, bright: where linear and display encoding differ by much, by the published values of sRGB
+    shades = np.array([[0.0, 0.02, 1.0], [0.2, 0.5, 0.8]], dtype=np.float32)
+    lights = [[0.0, 0.02 / 12.92, 1.0], [0.0331, 0.2140, 0.6038]]
+    mesh = dataclasses.replace(mesh, colors=shades[np.arange(len(mesh.vertices)) % 2])
+    save_mesh(tmp_path / "a.glb", mesh)
+    tree, blob = parsed_glb((tmp_path / "a.glb").read_bytes())
+    primitive = tree["meshes"][0]["primitives"][0]
+    assert tree["materials"][primitive["material"]]["extensions"] == {"KHR_materials_unlit": {}}  # no light is added
+    assert tree["extensionsUsed"] == ["KHR_materials_unlit"] and "extensionsRequired" not in tree  # others may do without
+    read = {}
+    for name, index in {**primitive["attributes"], "indices": primitive["indices"]}.items():
+        accessor = tree["accessors"][index]
+        view = tree["bufferViews"][accessor["bufferView"]]
+        kind, columns = (
+            {5126: "<f4", 5125: "<u4"}[accessor["componentType"]],
+            {"SCALAR": 1, "VEC3": 3, "VEC4": 4}[accessor["type"]],
+        )
+        raw = blob[view["byteOffset"] : view["byteOffset"] + view["byteLength"]]
+        read[name] = np.frombuffer(raw, kind).reshape(accessor["count"], columns)
+    assert np.allclose(read["COLOR_0"][:2, :3], lights, atol=1e-4) and (read["COLOR_0"][:, 3] == 1).all()
+    assert np.array_equal(read["POSITION"], mesh.vertices) and np.array_equal(read["indices"].reshape(-1, 3), mesh.faces)
+    bounds = tree["accessors"][primitive["attributes"]["POSITION"]]
+    assert np.array_equal([bounds["min"], bounds["max"]], [mesh.vertices.min(0), mesh.vertices.max(0)])
+
+
+def parsed_glb(raw: bytes) -> tuple[dict, bytes]:
+    """The JSON and the binary chunk, by the layout that section 4.4 of the glTF specification states."""
+    magic, version, length = struct.unpack_from("<4sII", raw)
+    assert (magic, version, length) == (b"glTF", 2, len(raw))
+    size, kind = struct.unpack_from("<I4s", raw, 12)
+    assert kind == b"JSON" and size % 4 == 0
+    rest, binary = struct.unpack_from("<I4s", raw, 20 + size)
+    assert binary == b"BIN\0" and rest == length - 28 - size and rest % 4 == 0
+    return json.loads(raw[20 : 20 + size]), raw[28 + size :]
 
 
 def test_a_meshs_silhouette_is_that_of_the_field(scene_field):

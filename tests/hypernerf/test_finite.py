@@ -18,31 +18,31 @@ from tests.hypernerf.test_cli import CONFIG
 pytestmark = pytest.mark.usefixtures("_one_thread")
 
 
-def spoil_loss(trainer, losses):
-    losses["total"] = losses["total"] * torch.nan
+def spoil_loss(trainer, output):
+    output.losses["total"] = output.losses["total"] * torch.nan
 
 
-def spoil_gradient(trainer, losses):
+def spoil_gradient(trainer, output):
     """The square root of 0 is finite, its slope is not."""
     some = next(trainer.model.parameters()).sum()
-    losses["total"] = losses["total"] + (some - some.detach()).sqrt()
+    output.losses["total"] = output.losses["total"] + (some - some.detach()).sqrt()
 
 
-def spoil_occupancy(trainer, losses):
-    """What densities that are not finite leave there, even where no ray has met them."""
-    trainer.occupancy.values = torch.full_like(trainer.occupancy.values, torch.nan)
+def spoil_occupancy(trainer, output):
+    """Densities that are not finite, even where no ray meets them."""
+    output.seen[0] = torch.nan
 
 
 def spoil(monkeypatch, how, steps):
-    plain = Trainer._losses
+    plain = Trainer._forward
 
-    def losses(self, batch):
-        result = plain(self, batch)
+    def forward(self, batch):
+        output = plain(self, batch)
         if self.step in steps:
-            how(self, result)
-        return result
+            how(self, output)
+        return output
 
-    monkeypatch.setattr(Trainer, "_losses", losses)
+    monkeypatch.setattr(Trainer, "_forward", forward)
 
 
 def learned(trainer):

@@ -14,6 +14,7 @@ from hypernerf.rendering import (
     sample_occupied,
     scene_occupancy,
 )
+from hypernerf.rendering.occupancy import grid_density
 from hypernerf.types import RayBundle
 from tests.conftest import ball, orbit
 
@@ -86,6 +87,6 @@ def test_the_union_grid_forgets_what_is_empty_and_keeps_what_is_not():
     union, generator = UnionOccupancy(16), torch.Generator().manual_seed(0)
     assert union.grid().cells.all()
     for _ in range(60):
-        union.update(ball(0.4), generator)
+        union.update(grid_density(ball(0.4), union.points(generator)).amax(0))
     cells = union.grid().cells[0]
     assert cells[8, 8, 8] and not cells[0, 0, 0] and 0.02 < cells.float().mean() < 0.4

@@ -27,7 +27,8 @@ from hypernerf.training.checkpoint import load_checkpoint, load_for_resuming, sa
 from hypernerf.training.geometry_metrics import chamfer_l1, grid_centers, grid_iou, score_shape
 from hypernerf.training.losses import LossConfig, reconstruction_loss
 from hypernerf.training.metrics import lpips_metric, psnr, ssim
-from hypernerf.training.store import BatchConfig, context_views, sample_batch
+from hypernerf.training.objective import looked_at
+from hypernerf.training.store import BatchConfig, context_views, draw_jitter, sample_batch, with_hulls
 from hypernerf.training.trainer import learning_rate_factor
 from hypernerf.types import InputError, RenderOutput
 from tests.conftest import tiny
@@ -100,6 +101,35 @@ def test_a_batch_is_a_function_of_seed_and_step(stored):
     first, again, other = (sample_batch(stored, config, 5, step) for step in (7, 7, 8))
     assert torch.equal(first.target_colors, again.target_colors) and not torch.equal(first.target_colors, other.target_colors)
     assert first.context.images.shape[1] in (1, 2, 3)
+
+
+def test_a_place_of_a_batch_is_the_same_whoever_draws_the_others(stored):
+    config = BatchConfig(scenes=5, rays=16, swap_colors=True)
+    scenes = with_hulls(stored)
+    whole, part, one = (sample_batch(scenes, config, 5, 7, slots) for slots in (None, range(2, 5), [3]))
+    for other, places in ((part, [2, 3, 4]), (one, [3])):
+        assert other.scene_ids == tuple(whole.scene_ids[place] for place in places)
+        for name in ("target_colors", "target_masks", "hull_points", "hull_inside"):
+            assert torch.equal(getattr(other, name), getattr(whole, name)[places])
+        assert torch.equal(other.context.images, whole.context.images[places])
+        assert torch.equal(other.target_rays.directions, whole.target_rays.directions[places])
+    jitter = draw_jitter(5, 7, range(5), 16, 8)
+    assert torch.equal(draw_jitter(5, 7, range(2, 5), 16, 8), jitter[2:]) and jitter.min() >= 0 and jitter.max() < 1
+    assert len(jitter.flatten().unique()) > 0.99 * jitter.numel() and not torch.equal(draw_jitter(5, 8, range(5), 16, 8), jitter)
+
+
+def test_a_place_knows_masks_and_hulls_only_where_all_of_the_batch_do(stored):
+    some = with_hulls([dataclasses.replace(stored[0], masks=None), *stored[1:]])
+    batch = sample_batch(some, BatchConfig(scenes=4, rays=16), 0, 0, [0, 1])
+    assert batch.target_masks is None and batch.hull_points is None
+    batch = sample_batch(some[1:], BatchConfig(scenes=3, rays=16), 0, 0, [0, 1])
+    assert batch.target_masks.shape == (2, 16) and batch.hull_points.shape[0] == 2
+
+
+def test_what_is_looked_at_is_spread_over_the_batch_and_shared_by_its_parts():
+    assert looked_at(range(64), 64) == tuple(range(0, 64, 8)) and looked_at(range(3), 3) == (0, 1, 2)
+    parts = [looked_at(range(6 * rank, 6 * rank + 6), 12) for rank in range(2)]
+    assert (*parts[0], *(6 + place for place in parts[1])) == looked_at(range(12), 12) and len(parts[0]) == len(parts[1]) == 4
 
 
 def test_target_rays_show_their_pixels(stored):

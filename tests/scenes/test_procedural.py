@@ -114,3 +114,12 @@ def test_stripes_and_checks_alternate():
     stripes = Paint((0, 0, 0), (1, 1, 1), "stripes", 0.1, 0).at(points)[:, 0]
     checks = Paint((0, 0, 0), (1, 1, 1), "checks", 0.1, 0).at(points)[:, 0]
     assert stripes.tolist() == [0, 1, 1] and checks.tolist() == [0, 1, 0]
+
+
+def test_training_scenes_may_have_views_of_their_own_number(tmp_path):
+    few = ProceduralSource(ProceduralConfig(size=8, views=6, train_views=2, cache=str(tmp_path)))
+    same = ProceduralSource(ProceduralConfig(size=8, views=6, cache=str(tmp_path)))
+    assert [len(few.load(f"{split}-chairs-00000").images) for split in ("train", "val", "test")] == [2, 6, 6]
+    assert len(same.load("train-chairs-00000").images) == 6  # not what the other has put into their cache
+    assert torch.equal(few.load("test-chairs-00000").images, same.load("test-chairs-00000").images)
+    assert len(few.load("train-chairs-00000").images) == 2

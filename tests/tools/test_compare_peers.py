@@ -1,12 +1,18 @@
 """The comparison as people run it, as far as it needs no clone of a peer's repository."""
 
 import json
+import math
 
+import numpy as np
 import pytest
+import torch
 
 from hypernerf.types import InputError
 from peers.command import PEERS, main
-from tests.conftest import run_tool
+from peers.common import Kind
+from peers.scratch import ScratchConfig
+from scenes.writing import write_scene
+from tests.conftest import orbit, run_tool
 
 CONFIG = """
 source: {name: procedural, train_scenes: 4, val_scenes: 1, test_scenes: 2, views: 6, size: 16}
@@ -75,3 +81,43 @@ def test_a_run_from_end_to_end(tmp_path):
     longer = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert longer["models"]["2"]["minutes"] >= 0.02 and longer["models"]["1"] == metrics["models"]["1"]
     assert longer["models"]["2"]["steps"] > metrics["models"]["2"]["steps"]
+
+
+def test_a_held_out_pack_is_scored_by_itself(tmp_path, monkeypatch):
+    """With a peer that predicts one gray everywhere, so that both scores are known."""
+    for number, split in enumerate(("train", "train", "val", "test")):
+        shade(tmp_path / f"set_{split}" / f"{split}{number}", 200)
+    shade(tmp_path / "pack_test" / "other", 120)
+    source = f"source: {{name: srn, root: {tmp_path / 'set'}, radius: 1.0}}"
+    (tmp_path / "own.yaml").write_text(CONFIG.replace(CONFIG.splitlines()[1], source))
+    monkeypatch.setitem(PEERS, "gray", Kind(ScratchConfig, lambda *_: Gray(), any_count=True))
+    command = ["gray", str(tmp_path / "own.yaml"), "--out", str(tmp_path / "run"), "--steps", "2"]
+    assert main([*command, "--also", str(tmp_path / "pack")]) == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["scenes"] == metrics["also"]["scenes"] == 1
+    for part, value in ((metrics, 200), (metrics["also"], 120)):
+        expected = -20 * math.log10(abs(value - 100) / 255)
+        for scores in part["context_views"].values():
+            assert scores["psnr"] == pytest.approx(expected, abs=0.01)
+
+
+class Gray:
+    """Predicts 100 of 255."""
+
+    def __init__(self):
+        self.model = torch.nn.Linear(1, 1)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), 0.1)
+
+    def step(self, moment):
+        return 0.0
+
+    def predict(self, scene, views, targets):
+        return torch.full((len(targets), *scene.images.shape[1:]), 100 / 255)
+
+
+def shade(folder, value):
+    """A scene that is of one gray in all of its views, as SRN keeps it."""
+    folder.parent.mkdir(exist_ok=True)
+    pixels = np.full((6, 16, 16, 4), value, dtype=np.uint8)
+    pixels[..., 3] = 255
+    write_scene(folder, "srn", pixels, orbit(6, size=16))

@@ -15,9 +15,8 @@ from hypernerf.training import EvaluateConfig, Experiment, TrainConfig, nearest_
 from hypernerf.training.metrics import psnr
 from hypernerf.types import InputError
 from peers import resnet
-from peers.command import PEERS, scores_of
+from peers.command import PEERS, _parse, _plan
 from peers.common import (
-    Kind,
     Material,
     Moment,
     depth_bounds,
@@ -31,6 +30,7 @@ from peers.common import (
 from peers.loop import Plan, train
 from peers.pixel_nerf import _camera_form, object_boxes
 from peers.repository import StandIn, checked_out_commit, stand_in
+from peers.scoring import scores_of
 from peers.scratch import Scratch, ScratchConfig
 from scenes.procedural import ProceduralConfig, ProceduralSource
 
@@ -241,6 +241,26 @@ def test_a_folder_that_is_no_clone_has_no_commit(tmp_path):
     assert checked_out_commit(tmp_path / "nothing") is None
 
 
-def test_every_peer_has_a_learning_rate():
-    for kind in PEERS.values():
-        assert isinstance(kind, Kind) and kind.settings().learning_rate > 0
+@pytest.mark.parametrize("peer", PEERS)
+def test_a_learning_rate_that_is_given_is_the_one_a_run_is_known_by(peer, tmp_path):
+    """So that a run is never taken up with another one, and a sweep's runs are told apart."""
+    (tmp_path / "tiny.yaml").write_text("train: {minutes: 1}")
+    command = [peer, str(tmp_path / "tiny.yaml"), "--out", str(tmp_path / "run"), "--context-views", "1"]
+    plans = [_plan(options, tmp_path, [1]) for options in (_parse(command), _parse([*command, "--learning-rate", "7.25e-4"]))]
+    usual, given = (plan.identity.pop("learning_rate") for plan in plans)
+    assert given == 7.25e-4 != usual and plans[0] == plans[1]
+    with pytest.raises(InputError, match="learning-rate must be positive"):
+        _parse([*command, "--learning-rate", "0"])
+
+
+def test_scratch_learns_at_the_rate_it_is_given(stored):
+    experiment = Experiment(field=FieldSpec(width=16, depth=1, position_frequencies=2), train=TrainConfig(samples=4, warmup=0.0))
+    material = Material([], [], stored[:1], 1.6, 3.6, experiment, None)
+    moved = {}
+    for rate in (1e-3, 4e-3):
+        peer = Scratch(ScratchConfig(learning_rate=rate, rays=16), material, [1])
+        before = peer.fields.tensors["layer_0"].detach().clone()
+        Moment(0, 0, 0.5).seed_global()
+        peer.step(Moment(0, 0, 0.5))  # half way the cosine is at one half; Adam's first step is the rate, whatever the gradient
+        moved[rate] = float((peer.fields.tensors["layer_0"].detach() - before).abs().max())
+        assert moved[rate] == pytest.approx(rate / 2, rel=1e-2)

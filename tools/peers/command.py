@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
-from hypernerf.cli.common import Parser, check_writable, console, parse_config, tracked, write_json
+from hypernerf.cli.common import Parser, check_writable, console, parse_config, write_json
 from hypernerf.cli.finish import print_table
 from hypernerf.config import apply_overrides, from_dict, load_yaml, to_dict
-from hypernerf.training import EvaluateConfig, Experiment, Scores, StoredScene, evaluate_images, target_views
-from hypernerf.training.metrics import ImageMetric, lpips_metric
+from hypernerf.training import Experiment
+from hypernerf.training.metrics import lpips_metric
 from hypernerf.types import InputError
 from scenes.source import SourceConfig, Split
 
@@ -24,6 +24,7 @@ from . import ginr_ipc, pixel_nerf, scratch, trans_inr
 from .common import Kind, Material, Peer, load_material
 from .loop import STATE, Clock, Plan, train
 from .repository import checked_out_commit
+from .scoring import check_views, scores_of, watch
 
 PEERS: dict[str, Kind] = {
     "trans-inr": trans_inr.KIND,
@@ -49,6 +50,7 @@ class _Options:
     steps: int | None
     counts: list[int]
     split: Split
+    also: str | None
     repository: Path | None
     out: Path
     resume: bool
@@ -64,8 +66,8 @@ def main(arguments: Sequence[str]) -> int:
         if (folder / STATE).exists() and not options.resume:
             raise InputError(f"{folder}: already holds a run: give --resume to go on with it, or another --out")
         check_writable(folder, "--out")
-    material = load_material(options.source, options.experiment, options.kind, options.split, repository)
-    _check_views(material, options.counts)
+    material = load_material(options.source, options.experiment, options.kind, options.split, repository, options.also)
+    check_views(material, options.counts)
     facts = {
         "peer": options.name,
         "commit": None if repository is None else checked_out_commit(repository),
@@ -74,8 +76,9 @@ def main(arguments: Sequence[str]) -> int:
         "evaluate": to_dict(options.experiment.evaluate),
         "split": options.split,
         "scenes": len(material.scored),
+        "also_root": options.also,
     }
-    metrics = _known(options.out / METRICS, facts)
+    metrics = _known(options.out / METRICS, facts, len(material.also))
     for counts, folder in zip(groups, folders, strict=True):
         peer = options.kind.build(options.settings, material, counts)
         clock, done = train(peer, _plan(options, folder, counts), partial(watch, peer, material, counts))
@@ -112,6 +115,7 @@ def _parser() -> Parser:
         "--context-views", type=int, nargs="+", metavar="N", help="numbers of views (default: the configuration's)"
     )
     parser.add_argument("--split", choices=("val", "test"), default="test", help="what is scored (default: test)")
+    parser.add_argument("--also", metavar="ROOT", help="also score the test split of this source.root, as of a held-out pack")
     parser.add_argument("--resume", action="store_true", help="go on from RUN's state, if it has one")
     return parser
 
@@ -131,6 +135,8 @@ def _parse(arguments: Sequence[str]) -> _Options:
         raise InputError("--minutes must be positive, and given where the configuration has no train.minutes")
     if options.steps is not None and options.steps < 1:
         raise InputError(f"--steps must be at least 1, not {options.steps}")
+    if options.also is not None and kind.fits_scored:
+        raise InputError("--also: this peer is trained on the very scenes that it is scored on: give them as --source.root")
     counts = sorted(set(options.context_views or experiment.evaluate.context_views))
     if counts[0] < 1:
         raise InputError(f"--context-views must be at least 1, not {counts[0]}")
@@ -144,6 +150,7 @@ def _parse(arguments: Sequence[str]) -> _Options:
         options.steps,
         counts,
         options.split,
+        options.also,
         options.repo,
         options.out,
         options.resume,
@@ -159,45 +166,6 @@ def _plan(options: _Options, folder: Path, counts: Sequence[int]) -> Plan:
     return Plan(folder, options.minutes, options.steps, config.validations, config.seed, identity)
 
 
-def _targets(config: EvaluateConfig, counts: Sequence[int], scene: StoredScene) -> list[int]:
-    """Those of our own evaluation: no number of views of the configuration reads them."""
-    return target_views(scene, config, sorted({*config.context_views, *counts}))
-
-
-def _check_views(material: Material, counts: Sequence[int]) -> None:
-    config = material.experiment.evaluate
-    for scene in [*material.scored, *material.watched, *material.train]:
-        if len(scene) <= max(max(config.views_for(count)) for count in counts) or not _targets(config, counts, scene):
-            raise InputError(
-                f"{scene.scene_id}: {len(scene)} views are too few for context views {list(counts)} and a target view"
-            )
-
-
-@torch.no_grad()
-def predict(peer: Peer, scene: StoredScene, views: Sequence[int], targets: Sequence[int]) -> torch.Tensor:
-    """A peer's images [target, height, width, 3] of the target views, in [0, 1]; the same each time it is asked."""
-    peer.model.eval()
-    torch.manual_seed(0)
-    return peer.predict(scene, views, targets).clamp(0, 1)
-
-
-def scores_of(
-    peer: Peer, scenes: Sequence[StoredScene], config: EvaluateConfig, counts: Sequence[int], count: int,
-    lpips: ImageMetric | None = None,
-) -> Scores:  # fmt: skip
-    """With `count` context views, on targets that no number of `counts` reads."""
-    targets = partial(_targets, config, counts)
-    bar = tracked(scenes, f"evaluate {count} view{'s' * (count > 1)}", len(scenes))
-    return evaluate_images(bar, lambda scene: predict(peer, scene, config.views_for(count), targets(scene)), targets, lpips)
-
-
-def watch(peer: Peer, material: Material, counts: Sequence[int]) -> dict[str, float]:
-    """PSNR of two views of a few unseen scenes, for the fewest and the most context views."""
-    config = replace(material.experiment.evaluate, max_target_views=2)
-    shown = sorted({min(counts), max(counts)})
-    return {str(count): scores_of(peer, material.watched, config, counts, count).psnr for count in shown}
-
-
 def _score(
     options: _Options, peer: Peer, material: Material, counts: Sequence[int], training: dict[str, float], metrics: dict[str, Any]
 ) -> None:
@@ -205,18 +173,23 @@ def _score(
     lpips, missing = lpips_metric()
     metrics["lpips_missing"] = missing or None
     name = " ".join(map(str, counts))
+    parts = [(metrics, material.scored, "context_views")]
+    if material.also:
+        parts.append((metrics["also"], material.also, "also_context_views"))
     if metrics["models"].get(name) != training:
         metrics["models"][name] = training
+        for result, _, _ in parts:
+            for count in counts:
+                result["context_views"].pop(str(count), None)
+    for result, scenes, what in parts:
         for count in counts:
-            metrics["context_views"].pop(str(count), None)
-    for count in counts:
-        if str(count) in metrics["context_views"]:
-            continue
-        start = time.perf_counter()
-        scores = scores_of(peer, material.scored, material.experiment.evaluate, counts, count, lpips)
-        metrics["context_views"][str(count)] = asdict(scores)
-        metrics["seconds"][f"context_views_{count}"] = round(time.perf_counter() - start, 2)
-        write_json(options.out / METRICS, metrics)
+            if str(count) in result["context_views"]:
+                continue
+            start = time.perf_counter()
+            scores = scores_of(peer, scenes, material.experiment.evaluate, counts, count, lpips)
+            result["context_views"][str(count)] = asdict(scores)
+            metrics["seconds"][f"{what}_{count}"] = round(time.perf_counter() - start, 2)
+            write_json(options.out / METRICS, metrics)
 
 
 def _training(options: _Options, peer: Peer, material: Material, clock: Clock) -> dict[str, float]:
@@ -232,9 +205,11 @@ def _training(options: _Options, peer: Peer, material: Material, clock: Clock) -
     return facts
 
 
-def _known(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
+def _known(path: Path, facts: dict[str, Any], also: int) -> dict[str, Any]:
     """Metrics to add to: those that an earlier command with the same `facts` left for other numbers of views, if any."""
     fresh = {**facts, "context_views": {}, "baselines": {}, "models": {}, "seconds": {}}
+    if also:
+        fresh["also"] = {"scenes": also, "context_views": {}}
     try:
         known = json.loads(path.read_text())
     except (OSError, ValueError):

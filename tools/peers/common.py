@@ -7,7 +7,7 @@ scene-sphere coordinates, so that every object lies in the unit sphere at the or
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -71,6 +71,7 @@ class Material:
     far: float
     experiment: Experiment
     repository: Path | None
+    also: tuple[StoredScene, ...] = ()  # scored by themselves: of a pack that was held out
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,13 @@ class Kind:
 
 
 def load_material(
-    source: SourceConfig, experiment: Experiment, kind: Kind, split: Split, repository: Path | None, watched: int = 4
-) -> Material:
+    source: SourceConfig, experiment: Experiment, kind: Kind, split: Split, repository: Path | None, also: str | None = None,
+    watched: int = 4,
+) -> Material:  # fmt: skip
     """The scenes of a configuration, loaded exactly as a training run of ours loads them.
+
+    Args:
+        also: `source.root` of other scenes whose test split is to be scored besides.
 
     Raises:
         InputError: scenes that no peer could read fairly.
@@ -96,9 +101,10 @@ def load_material(
     train, source = ([], source) if alone else load_training(source)
     scored = load_scenes(source, split, sphere_of(source))
     seen = scored if kind.fits_scored else load_scenes(source, "val", sphere_of(source))
-    require_white([*train, *seen, *scored])
+    others = () if also is None else tuple(load_scenes(replace(source, root=also), "test", sphere_of(source)))
+    require_white([*train, *seen, *scored, *others])
     near, far = depth_bounds(train or scored)
-    return Material(train, seen[:watched], scored, near, far, experiment, repository)
+    return Material(train, seen[:watched], scored, near, far, experiment, repository, others)
 
 
 def depth_bounds(scenes: Sequence[StoredScene], least: float = 0.05) -> tuple[float, float]:

@@ -31,7 +31,7 @@ def library() -> ctypes.CDLL:
     compiler = os.environ.get("CC") or next(filter(shutil.which, ("gcc", "cc", "clang")), None)
     if compiler is None or not shutil.which(compiler):
         raise BuildError(f"no C compiler ({compiler or 'gcc, cc or clang'}) on this machine: install gcc")
-    place = _folder() / f"network-{_fingerprint(compiler)}.so"
+    place = _folder() / f"kernels-{_fingerprint(compiler)}.so"
     if not place.is_file():
         _compile(compiler, place)
     return ctypes.CDLL(str(place))
@@ -64,9 +64,11 @@ def _compile(compiler: str, place: Path) -> None:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=place.parent) as folder:
-            compiled, linked = Path(folder) / "network.o", Path(folder) / "network.so"
-            _run([compiler, *FLAGS, "-c", str(HERE / "network.c"), "-o", str(compiled)])
-            _run([compiler, "-shared", "-o", str(linked), str(compiled), *_threads()])
+            compiled, linked = [], Path(folder) / "kernels.so"
+            for source in sorted(HERE.glob("*.c")):
+                compiled.append(str(Path(folder) / f"{source.stem}.o"))
+                _run([compiler, *FLAGS, "-c", str(source), "-o", compiled[-1]])
+            _run([compiler, "-shared", "-o", str(linked), *compiled, *_threads()])
             os.replace(linked, place)
     except OSError as error:
         raise BuildError(

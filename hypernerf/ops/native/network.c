@@ -48,12 +48,6 @@ static Layout layout(const Call *c) {
     return l;
 }
 
-static float *reserve(size_t count) {
-    void *at = NULL;
-    if (posix_memalign(&at, 64, (count ? count : 1) * sizeof(float))) return NULL;
-    return at;
-}
-
 /* [channel, cell] to [cell, QUADS(channel)]. */
 static void channels_last(const float *from, int channels, size_t cells, float *to) {
     const int stride = QUADS(channels);
@@ -213,12 +207,7 @@ int network_run(const Call *c) {
     if (!failed) {
 #pragma omp parallel num_threads(c->threads)
         {
-#ifdef _OPENMP
-            extern int omp_get_thread_num(void);
-            float *own = scratch + omp_get_thread_num() * per_thread;
-#else
-            float *own = scratch;
-#endif
+            float *own = scratch + thread_number() * per_thread;
 #pragma omp for schedule(dynamic)
             for (long scene = 0; scene < c->scenes; scene++) pack_scene(c, &l, scene, params + scene * l.all);
 #pragma omp for schedule(dynamic)

@@ -3,6 +3,7 @@
 #define PRODUCTS_H
 
 #include <stddef.h>
+#include <stdlib.h>
 
 #if defined(__AVX512F__)
 #define LANES 16
@@ -16,6 +17,21 @@
 
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+/* Room for so many floats, aligned to a cache line; null if there is none. */
+INLINE float *reserve(size_t count) {
+    void *at = NULL;
+    return posix_memalign(&at, 64, (count ? count : 1) * sizeof(float)) ? NULL : at;
+}
+
+INLINE int thread_number(void) {
+#ifdef _OPENMP
+    extern int omp_get_thread_num(void);
+    return omp_get_thread_num();
+#else
+    return 0;
+#endif
+}
 
 /* `value` where `sign` is above 0, else 0. */
 INLINE vec where_positive(vec sign, vec value) { return (vec)((ivec)value & (ivec)(sign > 0)); }

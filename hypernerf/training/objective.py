@@ -1,0 +1,83 @@
+"""What a training step minimises, from context images to one number, as one module: what several processes wrap as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..fields import radiance_field
+from ..models import Generator
+from ..rendering import OccupancyGrid, render_rays
+from ..rendering.occupancy import grid_density
+from ..types import SceneBatch
+from .experiment import TrainConfig
+from .losses import hull_loss, reconstruction_loss
+
+LOOKED_AT = 8  # scenes of a batch that say what is empty
+
+
+@dataclass(frozen=True)
+class Look:
+    """Where to ask the step's fields what is empty: at the same points in some of its scenes, by their place in the batch."""
+
+    points: Float[Tensor, "cell 3"]
+    scenes: tuple[int, ...]  # none: others look
+
+
+def looked_at(slots: Sequence[int], scenes: int) -> tuple[int, ...]:
+    """Of a batch of so many scenes, `LOOKED_AT` or all, spread evenly: those in `slots`, by their place there."""
+    spread = {i * scenes // LOOKED_AT for i in range(LOOKED_AT)}
+    return tuple(place for place, slot in enumerate(slots) if slot in spread)
+
+
+@dataclass(frozen=True)
+class StepInput:
+    """All that a step depends on beside the weights: nothing random is drawn behind it."""
+
+    batch: SceneBatch
+    jitter: Float[Tensor, "scene ray sample"]
+    occupancy: OccupancyGrid
+    hull_weight: float
+    look: Look | None = None
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """`losses`: `total`, which is minimised, `color` (mean squared error) and, where it is known, `hull`, parts of it.
+
+    `seen`: the largest density at each point of the look, over its scenes; 0 where there are none.
+    """
+
+    losses: dict[str, Float[Tensor, ""]]
+    seen: Float[Tensor, cell] | None
+
+
+class Objective(nn.Module):
+    """Generator, rendering and losses. All losses are means over the batch: those of equal parts average to the whole's."""
+
+    def __init__(self, generator: Generator, config: TrainConfig) -> None:
+        super().__init__()
+        self.generator, self.config = generator, config
+
+    def forward(self, step: StepInput) -> StepOutput:
+        config, batch = self.config, step.batch
+        weights = self.generator(batch.context)
+        seen = None
+        if step.look is not None:
+            chosen = list(step.look.scenes)
+            looked_at = weights.map(lambda t: t[chosen].detach())
+            seen = grid_density(looked_at, step.look.points).amax(0) if chosen else torch.zeros(len(step.look.points))
+        output = render_rays(
+            weights, batch.target_rays, batch.context.background, config.samples, step.occupancy, step.jitter, config.backend
+        )
+        loss, color_error = reconstruction_loss(output, batch, config.loss)
+        losses = {"total": loss, "color": color_error}
+        if batch.hull_points is not None and batch.hull_inside is not None:
+            density = radiance_field(batch.hull_points, torch.zeros_like(batch.hull_points), weights, config.backend).density
+            losses["hull"] = hull_loss(density, batch.hull_inside)
+            losses["total"] = loss + step.hull_weight * losses["hull"]
+        return StepOutput(losses, seen)

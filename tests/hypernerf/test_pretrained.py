@@ -1,0 +1,100 @@
+"""Models that come with the library: exported with their card, packaged, found by name, and used without anything else."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from hypernerf.cli import export_model, reconstruct
+from hypernerf.cli.common import parse_config
+from hypernerf.cli.session import from_pretrained
+from hypernerf.cli.taking_up import Settings
+from hypernerf.config import dump_yaml, load_yaml
+from hypernerf.fields import load_scene_file
+from hypernerf.models import Generator
+from hypernerf.training import Trainer
+from hypernerf.types import InputError
+from scenes.procedural import ProceduralConfig
+from tests.conftest import tiny
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+pytestmark = pytest.mark.usefixtures("_one_thread")
+ROOT = Path(__file__).parents[2]
+SCORES = {"psnr": 21.239, "ssim": 0.8123, "lpips": None}
+METRICS = {
+    "scenes": 32,
+    "context_views": {"1": SCORES, "3": {**SCORES, "psnr": 23.5}},
+    "baselines": {"mean_field": {**SCORES, "psnr": 14.25}},
+    "training": {"scenes": 4, "step": 20, "minutes": 119.9},
+    "mesh": {"context_views": 3, "mask_iou": 0.875, "mean_field": {"mask_iou": 0.5}},
+}
+
+
+@pytest.fixture(scope="module")
+def shipped(stored, tmp_path_factory):
+    """The folder of the library's own models, with a tiny one in it that tools/export_model.py wrote."""
+    folder, experiment = tmp_path_factory.mktemp("shipped"), tiny()
+    source = ProceduralConfig(size=16, views=6, train_scenes=4, root="/a/place/of/ours")
+    Trainer(experiment, stored, folder / "run").save()
+    (folder / "run" / "config.yaml").write_text(dump_yaml(Settings(source, experiment).to_dict()))
+    (folder / "run" / "metrics.json").write_text(json.dumps(METRICS))
+    (folder / "run" / "held_out.json").write_text(json.dumps({**METRICS, "scenes": 51}))
+    export_model.main([str(folder / "run"), "-o", str(folder / "pretrained" / "tiny")])
+    return folder / "pretrained"
+
+
+@pytest.fixture
+def _shipped(shipped, monkeypatch):
+    monkeypatch.setattr("hypernerf.cli.pretrained.SHIPPED", shipped)
+
+
+@pytest.mark.usefixtures("_shipped")
+def test_a_model_of_the_library_reconstructs_an_unseen_object(tmp_path):
+    file = tmp_path / "chair.field.safetensors"
+    reconstruct.main(["pretrained:tiny", "--scene", "test-chairs-00000", "--views", "0", "2", "3", "-o", str(file)])
+    field, run = load_scene_file(file), from_pretrained("pretrained:tiny")
+    assert field.weights.spec == run.experiment.field and field.transform == run.transform
+    assert run.source.root is None  # a place on the machine that trained
+    with pytest.raises(InputError, match="no such model comes with the library, only: pretrained:tiny"):
+        from_pretrained("pretrained:chairs")
+
+
+def test_every_file_of_a_model_is_packaged(shipped):
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    patterns = settings["package-data"]["hypernerf"]
+    files = [path.relative_to(shipped.parent) for path in shipped.rglob("*") if path.is_file()]
+    assert {path.name for path in files} == {"config.yaml", "README.md", "step_00000000.safetensors"}
+    for path in files:
+        assert any(path.match(pattern) and len(path.parts) == len(Path(pattern).parts) for pattern in patterns), path
+
+
+def test_its_card_gives_data_budget_figures_and_limits(shipped):
+    card = (shipped / "tiny" / "README.md").read_text()
+    assert card.startswith("---\nlicense: apache-2.0\n") and "\n# tiny\n" in card
+    assert "`procedural` (chairs; made on the fly, seed 0), 4 scenes" in card and "0 steps in 120 minutes" in card
+    assert "| 1 context view | 21.24 | 0.812 |" in card and "| mean field | 14.25 | 0.812 |" in card
+    assert "51 unseen scenes" in card and "IoU 0.875" in card and "/a/place" not in card
+    assert "with 1 to 3 context views" in card and "sphere at [0.0, 0.0, 0.0] of radius 1" in card
+
+
+def test_a_card_says_when_nothing_was_measured(shipped, tmp_path):
+    export_model.main([str(shipped / "tiny"), "-o", str(tmp_path / "again")])
+    card = (tmp_path / "again" / "README.md").read_text()
+    assert "Not measured" in card and "PSNR" not in card
+
+
+def test_the_two_models_fit_in_twenty_megabytes_together():
+    """In half precision, beside the mean code and image, for which 0.6 MB are enough."""
+    total = 0
+    for name in ("categories", "meshes"):
+        file = ROOT / "configs" / f"pretrained_{name}.yaml"
+        _, experiment = parse_config(load_yaml(file), str(file))
+        size = 2 * sum(p.numel() for p in Generator(experiment.generator).parameters()) + 0.6e6
+        assert size < 9.5e6
+        total += size
+    assert total < 20e6

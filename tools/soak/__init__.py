@@ -1,0 +1,1 @@
+"""A long training, watched: does its memory grow, does it slow down?"""
