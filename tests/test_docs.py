@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import trimesh
 
+import hypernerf
 from hypernerf.cli.commands import find_command
 from hypernerf.fields import load_scene_file
 from hypernerf.training import Experiment
@@ -153,6 +154,13 @@ def test_the_docs_list_every_page():
 
 def test_the_api_reference_is_what_the_docstrings_say():
     assert api_reference.PAGE.read_text(encoding="utf-8") == api_reference.page(), "run python -m tests.api_reference"
+
+
+def test_the_api_reference_has_every_name_once_and_no_addresses():
+    text = api_reference.page()
+    for name in hypernerf.__all__:
+        assert len(re.findall(rf"^### (?:class )?`{name}[(`]", text, re.MULTILINE)) == 1, name
+    assert " 0x" not in text and "self" not in re.findall(r"\((\w+)", text)
 
 
 @pytest.fixture

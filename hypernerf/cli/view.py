@@ -66,14 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, metavar="N", help=f"(default: {PORT}, or the next that is free)")
     parser.add_argument("--split", choices=SPLITS, default="test", help="which scenes of a run (default: test)")
     parser.add_argument("--context-views", type=int, default=3, metavar="N", help="of a run, at first (default: 3)")
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=Path("out/viewer"),
-        metavar="DIR",
-        help="meshes and stills go there (default: out/viewer)",
-    )
+    parser.add_output("meshes and stills go there", metavar="DIR", default=Path("out/viewer"))
     parser.add_argument(
         "--measure", action="store_true",
         help=f"no browser: say how fast a moving camera gets pictures of {MEASURED}x{MEASURED}, and end",

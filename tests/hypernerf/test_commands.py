@@ -113,7 +113,16 @@ def test_options_of_one_meaning_have_one_name_and_one_help(capsys, monkeypatch):
 
 
 def test_every_file_that_is_written_goes_to_output(capsys, monkeypatch):
-    for name in ("reconstruct", "render-views", "export-mesh", "export-web", "export-onnx", "export-model", "check-scenes"):
+    for name in (
+        "reconstruct",
+        "render-views",
+        "export-mesh",
+        "export-web",
+        "export-onnx",
+        "export-model",
+        "check-scenes",
+        "view",
+    ):
         assert "  -o " in (text := help_of(name, capsys, monkeypatch)) and " --output " in text, name
 
 
