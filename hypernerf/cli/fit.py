@@ -90,7 +90,7 @@ def _prepare(folder: Path, resume: bool) -> None:
 
 
 def _fit(settings: Settings, folder: Path, allowed: Sequence[str], team: Alone) -> dict[str, Any] | None:
-    """The finished run's metrics, for the process that writes. Raises `KeyboardInterrupt` if interrupted, a checkpoint written."""
+    """The finished run's metrics, for the process that writes. Raises `KeyboardInterrupt` if interrupted, checkpoint written."""
     checkpoint = None
     with team.together():
         if team.writes and saved_steps(folder):
