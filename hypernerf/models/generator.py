@@ -79,7 +79,8 @@ class Generator(nn.Module):
         self.config = config
         latent = config.hypernetwork.latent
         image = config.encoder.image
-        self.image_encoder = ImageEncoder(image)
+        if config.hypernetwork.conditioned:
+            self.image_encoder = ImageEncoder(image)
         lift = config.encoder.lift
         if lift.resolution and not (config.field.plane_resolution or config.field.volume_resolution):
             raise InputError(
@@ -90,7 +91,8 @@ class Generator(nn.Module):
                 "encoder.lift places images by their cameras: without encoder.image.rays, set encoder.lift.resolution 0"
             )
         self.lift = Lift(lift, image.channels, image.stem) if lift.resolution else None
-        self.set_encoder = build_set_encoder(config.encoder.set, image.token_count, image.channels[-1], latent)
+        if config.hypernetwork.conditioned:
+            self.set_encoder = build_set_encoder(config.encoder.set, image.token_count, image.channels[-1], latent)
         self.hypernetwork = Hypernetwork(
             config.hypernetwork,
             initial_weights(config.field),
@@ -102,6 +104,8 @@ class Generator(nn.Module):
         return next(self.parameters()).device
 
     def encode(self, context: ContextViews) -> SceneCode:
+        if not self.config.hypernetwork.conditioned:  # nothing of a scene is asked for
+            return SceneCode(context.images.new_zeros(len(context.images), self.config.hypernetwork.latent))
         stages = self.image_encoder.stages(context.images, context.cameras)
         latent = self.set_encoder(self.image_encoder.tokens(stages, context.images.shape[1]))
         return SceneCode(latent, None if self.lift is None else self.lift(context, stages))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -36,6 +37,8 @@ class HypernetworkConfig:
     chunk: int = 512  # layer_embedding and token: weights written at a time
     embedding: int = 128  # layer_embedding and token: size of a chunk's embedding
     token_layers: int = 3  # token
+    conditioned: bool = True  # false: static, the same network whatever the latent (Ha et al. 2016)
+    learn_base: bool = True  # false: the base stays as the seed drew it, and need not be kept
     initial_change: float = 0.1  # deviation of the generated change at step 0, as a share of the base's
 
     def __post_init__(self) -> None:
@@ -60,15 +63,20 @@ class Hypernetwork(nn.Module):
 
     def __init__(self, config: HypernetworkConfig, base: Mapping[str, Tensor], lifted: LiftedShape | None = None) -> None:
         super().__init__()
-        self.base = nn.ParameterDict({name: nn.Parameter(value.clone()) for name, value in base.items()})
+        if lifted is not None and not config.conditioned:
+            raise InputError("hypernetwork.conditioned false writes one field for all: set encoder.lift.resolution 0")
+        self.base = nn.ParameterDict({n: nn.Parameter(value.clone(), config.learn_base) for n, value in base.items()})
         self.scales = {name: float(value.square().mean().sqrt().clamp_min(1e-3)) for name, value in base.items()}
-        width = config.width
-        self.enter = nn.Linear(config.latent, width)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
-            for _ in range(config.layers)
-        )
-        self.norm = nn.LayerNorm(width)
+        width, self.conditioned = config.width, config.conditioned
+        if config.conditioned:
+            self.enter = nn.Linear(config.latent, width)
+            self.blocks = nn.ModuleList(
+                nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+                for _ in range(config.layers)
+            )
+            self.norm = nn.LayerNorm(width)
+        else:
+            self.constant = nn.Parameter(torch.randn(width))  # in the place of features of the latent
         shapes = {n: (v.shape[0], v[0].numel()) for n, v in base.items() if v.ndim <= 2}
         options = {"rank": config.rank, "chunk": config.chunk, "embedding": config.embedding, "layers": config.token_layers}
         self.head = HEADS[config.head](width, shapes, config.initial_change, **options)
@@ -86,11 +94,16 @@ class Hypernetwork(nn.Module):
     def param_shapes(self) -> dict[str, tuple[int, ...]]:
         return {name: tuple(value.shape) for name, value in self.base.items()}
 
-    def forward(self, latent: Float[Tensor, "scene latent"], lifted: Lifted | None = None) -> dict[str, Tensor]:
+    def _features(self, latent: Float[Tensor, "scene latent"]) -> Float[Tensor, "scene width"]:
+        if not self.conditioned:
+            return self.constant.expand(len(latent), -1)
         hidden = self.enter(latent)
         for block in self.blocks:
             hidden = hidden + block(hidden)
-        features = self.norm(hidden)
+        return self.norm(hidden)
+
+    def forward(self, latent: Float[Tensor, "scene latent"], lifted: Lifted | None = None) -> dict[str, Tensor]:
+        features = self._features(latent)
         result = {}
         for name, factor in self.head(features).items():
             base = self.base[name]
