@@ -36,7 +36,7 @@ def line_chart(
         draw.text((LEFT - 6, y), _label(value), fill="black", font=font, anchor="rm")
     draw.text(((LEFT + size[0] - RIGHT) / 2, size[1] - 6), x_name, fill="black", font=font, anchor="md")
     draw.text((6, 6), y_name, fill="black", font=font)
-    right = size[0] - RIGHT
+    right: float = size[0] - RIGHT
     for (name, line), color in reversed(list(zip(lines.items(), _colors(len(lines)), strict=True))):
         placed = [(x_axis.place(x), y_axis.place(y)) for x, y in sorted(line)]
         draw.line(placed, fill=color, width=2)
