@@ -18,6 +18,7 @@ from .hypernetwork import Hypernetwork, HypernetworkConfig
 from .image_encoder import ImageEncoder, ImageEncoderConfig
 from .lift import Lift, LiftConfig, Lifted
 from .set_encoder import SetEncoderConfig, build_set_encoder
+from .sizes import SizesConfig, names_in_largest, size_name
 
 
 @contextmanager
@@ -50,6 +51,7 @@ class GeneratorConfig:
     encoder: EncoderConfig = dataclasses.field(default_factory=EncoderConfig)
     hypernetwork: HypernetworkConfig = dataclasses.field(default_factory=HypernetworkConfig)
     field: FieldSpec = dataclasses.field(default_factory=FieldSpec)
+    sizes: SizesConfig = dataclasses.field(default_factory=SizesConfig)
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,9 @@ class Generator(nn.Module):
             config.hypernetwork,
             initial_weights(config.field),
             lifted=None if self.lift is None else self.lift.shape,
+            smaller={size_name(spec): _shapes(spec, config.field) for spec in config.sizes.specs(config.field)[:-1]},
         )
+        self.written = config.field  # what is written where no other field is asked for
 
     @property
     def device(self) -> torch.device:
@@ -110,8 +114,27 @@ class Generator(nn.Module):
         latent = self.set_encoder(self.image_encoder.tokens(stages, context.images.shape[1]))
         return SceneCode(latent, None if self.lift is None else self.lift(context, stages))
 
-    def generate(self, code: SceneCode) -> FieldWeights:
-        return FieldWeights(self.config.field, self.hypernetwork(code.latent, code.lifted))
+    def generate(self, code: SceneCode, spec: FieldSpec | None = None) -> FieldWeights:
+        """Field weights of the architecture `spec`, one of `config.sizes`; None: of `written`."""
+        spec, largest = spec or self.written, self.config.field
+        if spec == largest:
+            return FieldWeights(spec, self.hypernetwork(code.latent, code.lifted))
+        tensors = self.hypernetwork(code.latent, code.lifted, size_name(spec))
+        return FieldWeights(spec, {name: tensors[there] for name, there in names_in_largest(spec, largest).items()})
 
-    def forward(self, context: ContextViews) -> FieldWeights:
-        return self.generate(self.encode(context))
+    def forward(self, context: ContextViews, spec: FieldSpec | None = None) -> FieldWeights:
+        return self.generate(self.encode(context), spec)
+
+    def write(self, spec: FieldSpec) -> Generator:
+        """From now on fields of `spec` are written. Raises `InputError` if this generator cannot."""
+        known = self.config.sizes.specs(self.config.field)
+        if spec not in known:
+            names = ", ".join(size_name(one) for one in known)
+            raise InputError(f"fields of width and depth {size_name(spec)} are not among what this run writes: {names}")
+        self.written = spec
+        return self
+
+
+def _shapes(spec: FieldSpec, largest: FieldSpec) -> dict[str, tuple[int, ...]]:
+    """Of a smaller field's parameters, by their names in the largest."""
+    return {there: spec.param_shapes[name] for name, there in names_in_largest(spec, largest).items()}

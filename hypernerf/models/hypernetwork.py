@@ -20,6 +20,7 @@ from ..types import InputError, require_within
 from .grid_heads import ImageHead, PlanesHead, VolumeHead
 from .heads import HEADS
 from .lift import Lifted, LiftedShape
+from .sizes import Shapes, Slices
 
 # Deviation of generated grids' values at step 0; their base is 0. Planes are read as features by the field's network; a volume
 # is also added to its outputs, where it must not be seen yet.
@@ -58,10 +59,17 @@ class Hypernetwork(nn.Module):
         config: head and sizes.
         base: starting values of the written network, without a scene dimension. Vectors are written as one-column matrices;
             tensors of rank three and four as images over their last two dimensions (`GridHead`), of rank five as volumes.
+        smaller: shapes of smaller networks that can be asked for by these names; see `Slices`.
         lifted: of the volumes that `forward` will be given with the latent; they condition images and volumes.
     """
 
-    def __init__(self, config: HypernetworkConfig, base: Mapping[str, Tensor], lifted: LiftedShape | None = None) -> None:
+    def __init__(
+        self,
+        config: HypernetworkConfig,
+        base: Mapping[str, Tensor],
+        lifted: LiftedShape | None = None,
+        smaller: Mapping[str, Shapes] = {},
+    ) -> None:
         super().__init__()
         if lifted is not None and not config.conditioned:
             raise InputError("hypernetwork.conditioned false writes one field for all: set encoder.lift.resolution 0")
@@ -89,6 +97,7 @@ class Hypernetwork(nn.Module):
             elif value.ndim > 2:
                 head = ImageHead if lifted is None else partial(PlanesHead, lifted=lifted)
                 self.grids[name] = head(width, tuple(value.shape), PLANES_DEVIATION)
+        self.slices = Slices(width, self.param_shapes, smaller)
 
     @property
     def param_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -102,13 +111,23 @@ class Hypernetwork(nn.Module):
             hidden = hidden + block(hidden)
         return self.norm(hidden)
 
-    def forward(self, latent: Float[Tensor, "scene latent"], lifted: Lifted | None = None) -> dict[str, Tensor]:
+    def forward(
+        self, latent: Float[Tensor, "scene latent"], lifted: Lifted | None = None, size: str | None = None
+    ) -> dict[str, Tensor]:
+        """`size`: one of `smaller`; None: the network that `base` is of."""
         features = self._features(latent)
+        bases, scales = dict(self.base.items()), self.scales
+        if size is not None:
+            features = self.slices.features(features, size)
+            scales = {name: self.scales[name] * self.slices.gain(name, size) for name in self.slices.names(size)}
+            bases = {name: self.slices.base(name, bases[name], size) for name in scales}
         result = {}
         for name, factor in self.head(features).items():
-            base = self.base[name]
-            factor = factor.reshape(-1, *base.shape)
-            result[name] = base * (1 + factor) if self.head.multiplies else base + self.scales[name] * factor
+            if name not in bases:
+                continue
+            factor = factor.reshape(-1, *self.base[name].shape)
+            factor = factor if size is None else self.slices.cut(name, factor, size)
+            result[name] = bases[name] * (1 + factor) if self.head.multiplies else bases[name] + scales[name] * factor
         for name, head in self.grids.items():
-            result[name] = self.base[name] + head(features, lifted)
-        return {name: result[name] for name in self.base}
+            result[name] = bases[name] + head(features, lifted)
+        return {name: result[name] for name in bases}

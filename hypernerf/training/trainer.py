@@ -166,7 +166,7 @@ class Trainer:
         """`total`, which is minimised, `color` (mean squared error) and `hull`, parts of it."""
         config = self.config
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
-        weights = self.model(batch.context)
+        weights = self.model(batch.context, self.experiment.sizes.draw(self.experiment.field, generator))
         if self.step % config.occupancy_every == 0:
             self.occupancy.update(weights.map(lambda t: t[:8].detach()), generator)
         scenes, rays = batch.target_colors.shape[:2]
