@@ -10,6 +10,7 @@ from ..common import Parser
 MEMBERS = {  # name -> what it shows; the module of the name is loaded when it is asked for
     "scores": "parameters of generators against parameters written, and what the fields score, run by run",
     "delta": "bytes a scene against dB lost, when a scene is kept as what changes a shared base",
+    "buys": "compression over many scenes, regularization from few views, a space between scenes",
     "sizes": "fields of every size from one run: dB against bytes and time, and the best within a budget",
 }
 

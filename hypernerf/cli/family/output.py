@@ -40,16 +40,20 @@ class MemberParser(Parser):
 
 def report(options: Namespace, rows: Sequence[Mapping[str, Cell]], picture: Image.Image | None = None, **more: Any) -> None:
     """Prints `rows` (column -> value) as a table; writes the picture, and the rows with `more` as JSON, where asked for."""
+    show(rows)
+    if options.output is not None and picture is not None:
+        save_image(options.output, picture)
+    if options.json is not None:
+        write_json(options.json, {"rows": [dict(row) for row in rows], **more})
+
+
+def show(rows: Sequence[Mapping[str, Cell]]) -> None:
     table = Table(box=None, pad_edge=False)
     for column in rows[0]:
         table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right")
     for row in rows:
         table.add_row(*(_shown(value) for value in row.values()))
     console.print(table)
-    if options.output is not None and picture is not None:
-        save_image(options.output, picture)
-    if options.json is not None:
-        write_json(options.json, {"rows": [dict(row) for row in rows], **more})
 
 
 def _shown(value: Cell) -> str:
