@@ -135,7 +135,10 @@ class Trainer:
     def _rehearse(self) -> None:
         """A step that changes nothing. DDP sorts its buckets after the first, and sums of more than two processes are rounded by
         their places in them: a run that is taken up again would else begin otherwise than the uninterrupted one goes on."""
-        self._objective = self.team.wrapped(Objective(self.model, self.config))
+        several = (
+            len(self.experiment.sizes.specs(self.experiment.field)) > 1
+        )  # a step then needs those parameters alone that it writes
+        self._objective = self.team.wrapped(Objective(self.model, self.config), several)
         with warnings.catch_warnings():  # a 1 x 1 convolution's gradient is strided otherwise, which costs a copy of little
             warnings.simplefilter("ignore", UserWarning)
             self._forward(self._draw()).losses["total"].backward()
@@ -185,12 +188,13 @@ class Trainer:
 
     def _forward(self, batch: SceneBatch) -> StepOutput:
         config, look = self.config, None
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
+        spec = self.experiment.sizes.draw(self.experiment.field, generator)
         if self.step % config.occupancy_every == 0:
-            generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
             look = Look(self.occupancy.points(generator), looked_at(self._slots, config.batch.scenes))
         jitter = draw_jitter(config.seed, self.step, self._slots, config.batch.rays, config.samples).to(self.device)
         occupancy = self.occupancy.grid().to(self.device)
-        return self._objective(StepInput(batch, jitter, occupancy, self.hull_weight(), look))
+        return self._objective(StepInput(batch, spec, jitter, occupancy, self.hull_weight(), look))
 
     def _scene_names(self) -> tuple[str, ...]:
         """Of the scenes in the whole batch of the step under way."""
