@@ -30,10 +30,12 @@ from ..training import (
 )
 from ..training.checkpoint import load_for_resuming, saved_steps
 from ..training.logs import append_metrics, keep_metrics_until, open_tensorboard
+from ..training.streaming import SceneStream
 from ..types import InputError
 from .common import Parser, check_writable, console, open_source, parse_config, progress_bar, sphere_of, warn
 from .finish import finish_run
 from .session import load_run, load_scenes
+from .streamed import open_stream, streams
 from .taking_up import Settings, facts_of, refuse_changes, taken_up
 
 EXAMPLE = """  python tools/fit_scenes.py configs/quickstart.yaml --out runs/try --train.minutes 1
@@ -77,7 +79,7 @@ def _fit(settings: Settings, folder: Path, allowed: Sequence[str]) -> int:
     checkpoint = load_for_resuming(folder, warn) if saved_steps(folder) else None
     if checkpoint is not None:
         settings = taken_up(settings, checkpoint.state.get("facts"), allowed, folder)
-    training, source = load_training(settings.source)
+    training, source = open_stream(settings) if streams(settings.source) else load_training(settings.source)
     settings, experiment = replace(settings, source=source), settings.experiment
     facts = facts_of(settings, training)
     validation = load_scenes(source, "val", sphere_of(source))
@@ -90,8 +92,12 @@ def _fit(settings: Settings, folder: Path, allowed: Sequence[str]) -> int:
     else:
         (folder / "metrics.jsonl").unlink(missing_ok=True)
     write_atomically(folder / "config.yaml", lambda path: path.write_text(dump_yaml(settings.to_dict())))
-    if not _train(trainer, experiment, validation, folder):
-        raise KeyboardInterrupt
+    try:
+        if not _train(trainer, experiment, validation, folder):
+            raise KeyboardInterrupt
+    finally:
+        if isinstance(training, SceneStream):
+            training.close()
     finish_run(load_run(folder), open_source(source), len(training))
     return 0
 

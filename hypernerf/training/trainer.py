@@ -23,7 +23,8 @@ from .evaluation import mean_code, mean_image
 from .experiment import Experiment
 from .finite import all_finite, too_many_skipped
 from .losses import hull_loss, reconstruction_loss
-from .store import StoredScene, sample_batch, with_hulls
+from .store import sample_batch, with_hulls
+from .streaming import Scenes, SceneStream, sample_of, scenes_at
 
 
 @dataclass(frozen=True)
@@ -68,16 +69,17 @@ class Trainer:
     uninterrupted one to the bit.
     """
 
-    def __init__(
-        self, experiment: Experiment, scenes: list[StoredScene], run: Path, facts: Mapping[str, Any] | None = None
-    ) -> None:
-        """`facts`: plain values kept with each checkpoint, which say what the run was started with."""
+    def __init__(self, experiment: Experiment, scenes: Scenes, run: Path, facts: Mapping[str, Any] | None = None) -> None:
+        """Of a stream, scenes have the hulls that training asks for.
+
+        `facts`: plain values kept with each checkpoint, which say what the run was started with.
+        """
         config = experiment.train
         if config.threads:
             torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
         self.experiment, self.config, self.run_dir, self.facts = experiment, config, run, facts or {}
-        self.scenes = with_hulls(scenes) if config.loss.hull else scenes
+        self.scenes = with_hulls(scenes) if config.loss.hull and not isinstance(scenes, SceneStream) else scenes
         self.device = pick_device(config.device)
         self.model = Generator(experiment.generator).to(self.device)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
@@ -85,7 +87,7 @@ class Trainer:
             self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), eps=1e-8, fused=True
         )
         self.occupancy = UnionOccupancy()
-        self._mean_image = mean_image(scenes)
+        self._mean_image = mean_image(sample_of(scenes))
         self.step, self.minutes, self.validated = 0, 0.0, 0
         self.skipped_in_a_row = 0
 
@@ -127,7 +129,7 @@ class Trainer:
 
     def _timed_step(self) -> StepReport:
         start = time.perf_counter()
-        batch = sample_batch(self.scenes, self.config.batch, self.config.seed, self.step).to(self.device)
+        batch = sample_batch(scenes_at(self.scenes, self.step), self.config.batch, self.config.seed, self.step).to(self.device)
         losses, skipped = self.train_step(batch)
         seconds = time.perf_counter() - start
         self.minutes += seconds / 60
@@ -208,7 +210,7 @@ class Trainer:
             "facts": self.facts,
         }
         tensors = {f"generator.{name}": value for name, value in self.average.state_dict().items()}
-        mean = mean_code(self.average, self.scenes, self.config.batch.context[1])
+        mean = mean_code(self.average, sample_of(self.scenes), self.config.batch.context[1])
         tensors["mean_code.latent"] = mean.latent
         if mean.lifted is not None:
             tensors |= {"mean_code.learned": mean.lifted.learned, "mean_code.seen": mean.lifted.seen}
