@@ -21,7 +21,7 @@ from scenes.packed_index import FILE, read_index
 from soak.judge import WINDOWS
 
 from .collection import DISTINCT, make_collection
-from .measure import FIRST_BATCH_LIMIT, LOADER_LIMIT, measure
+from .measure import FIRST_BATCH_LIMIT, LOADER_LIMIT, Figures, measure
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -56,15 +56,19 @@ def main(arguments: Sequence[str]) -> int:
         figures = measure(settings, Path(run), options.steps, lambda step: bar.update(task, completed=step))
     if options.json is not None:
         write_json(options.json, {"good": figures.good, "made_seconds": made, **asdict(figures)})
-    memory = figures.memory
-    console.print(
-        f"{figures.scenes} scenes in {figures.shards} shards, {figures.shards_held} held, {figures.shards_read} read\n"
-        f"first batch after {figures.first_batch_seconds:.2f} s; {figures.steps} steps of {figures.step_ms:.1f} ms, of which "
-        f"waiting for shards {figures.waited:.2%}, reading them {figures.read:.2%}, drawing batches {figures.drawn:.2%}\n"
-        f"memory {memory.megabytes[0]:.0f} to {memory.megabytes[-1]:.0f} MB, growth {memory.growth:+.2%}, farthest "
-        f"{memory.spread:.2%}: {'good' if figures.good else 'NOT GOOD'}"
-    )
+    _print(figures)
     return 0 if figures.good else 1
+
+
+def _print(figures: Figures) -> None:
+    memory, verdict = figures.memory, "good" if figures.good else "NOT GOOD"
+    console.print(f"{figures.scenes} scenes in {figures.shards} shards, {figures.shards_held} held, {figures.shards_read} read")
+    console.print(
+        f"first batch after {figures.first_batch_seconds:.2f} s ({figures.first_batch_cpu_seconds:.2f} s of CPU)\n"
+        f"{figures.steps} steps of {figures.step_ms:.1f} ms, of which waiting for shards {figures.waited:.2%}, reading them "
+        f"{figures.read:.2%}, drawing batches {figures.drawn:.2%}\nmemory {memory.megabytes[0]:.0f} to "
+        f"{memory.megabytes[-1]:.0f} MB, growth {memory.growth:+.2%}, farthest {memory.spread:.2%}: {verdict}"
+    )
 
 
 def _make(options) -> float | None:

@@ -28,6 +28,7 @@ class Figures:
     shards: int
     shards_held: int
     first_batch_seconds: float  # from opening the collection on
+    first_batch_cpu_seconds: float
     steps: int
     step_ms: float
     shards_read: int
@@ -64,12 +65,12 @@ def measure(settings: Settings, run: Path, steps: int, on_step: Callable[[int], 
     """Trains so many steps in `run`, without validations."""
     train = replace(settings.experiment.train, steps=steps, minutes=None, validations=1, checkpoint_every=steps)
     settings = replace(settings, experiment=replace(settings.experiment, train=train))
-    clocks, start = _Clocks(), time.perf_counter()
+    clocks, start, cpu = _Clocks(), time.perf_counter(), time.process_time()
     stream, _ = open_stream(settings)
     stream.read = clocks.on("read", stream.read, time.thread_time)  # type: ignore[method-assign]
     stream.at = clocks.on("at", stream.at)  # type: ignore[method-assign]
     sample_batch(stream.at(0), train.batch, train.seed, 0)
-    first = time.perf_counter() - start
+    first, first_cpu = time.perf_counter() - start, time.process_time() - cpu
     trainer = Trainer(settings.experiment, stream, run)
     sizes, times = [], []
 
@@ -90,9 +91,10 @@ def measure(settings: Settings, run: Path, steps: int, on_step: Callable[[int], 
         batch(held, train.batch, train.seed, step)
     total = times[-1] - times[0]
     kept = np.array_split(sizes[int(WARM_UP * len(sizes)) :], WINDOWS)
+    drawing = clocks.spent["batch"] / clocks.calls["batch"] * (len(times) - 1)
     window = stream.window
     return Figures(
-        len(stream), window.shards, window.length, first, trainer.step, 1e3 * total / (len(times) - 1), clocks.calls["read"],
-        clocks.spent["at"] / total, clocks.spent["read"] / total, clocks.spent["batch"] / 20 * (len(times) - 1) / total,
+        len(stream), window.shards, window.length, first, first_cpu, trainer.step, 1e3 * total / (len(times) - 1),
+        clocks.calls["read"], clocks.spent["at"] / total, clocks.spent["read"] / total, drawing / total,
         flatness([float(np.median(part)) for part in kept]),
     )  # fmt: skip
