@@ -64,6 +64,12 @@ class Parser(argparse.ArgumentParser):
             "scenes" if many else "scene", metavar="SCENE", type=Path, nargs="+" if many else None,
             help=as_called("NAME.field.safetensors of tools/reconstruct.py"),
         )  # fmt: skip
+        self.add_argument(
+            "--base", type=Path, metavar="FILE",
+            help=as_called(
+                "of scenes written by tools/reconstruct.py --delta: their base file or run (default: the one beside the scene)"
+            ),
+        )  # fmt: skip
 
     def add_output(self, help: str, metavar: str = "FILE", default: Path | None = None) -> None:
         """Required, unless there is a default, which the help then names."""

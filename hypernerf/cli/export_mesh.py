@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> None:
         Placement(options.up, options.scale, _point(options.origin)),
     )  # fmt: skip
     check_writable(options.output.parent, "-o")
-    scene = load_scene_file(options.scene)
+    scene = load_scene_file(options.scene, options.base)
     written = write_mesh(options.output, scene, settings, lambda steps: tracked(steps, "bake"))
     console.print(f"{options.output}: {written.vertices} vertices, {written.faces} faces")
     values = _checked(written, scene) if options.check else []

@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.output.suffix.lower() != ".onnx":
         raise InputError(f"{options.output}: unknown format {options.output.suffix!r}: use FILE.onnx")
     check_writable(options.output.parent, "-o")
-    scene = load_scene_file(options.scene)
+    scene = load_scene_file(options.scene, options.base)
     save_onnx(options.output, scene)
     opacity, color = onnx_difference(options.output, scene)
     size = options.output.stat().st_size / 1000

@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.output.suffix.lower() != ".html":
         raise InputError(f"{options.output}: a web page is written to FILE.html: choose another -o")
     check_writable(options.output.parent, "-o")
-    scenes = [load_scene_file(path) for path in options.scenes]
+    scenes = [load_scene_file(path, options.base) for path in options.scenes]
     write_web_page(options.output, scenes, options.title or scenes[0].name)
     size = options.output.stat().st_size / 1000
     console.print(f"{options.output}: {len(scenes)} scene{'s' * (len(scenes) > 1)}, {size:.0f} kB")

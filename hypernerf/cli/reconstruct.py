@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any
 
 from rich.progress import MofNCompleteColumn
 
-from ..fields import save_scene_file
+from ..fields import save_delta_file, save_scene_file
 from ..training import Adaptation
 from ..types import InputError
 from .common import Parser, check_writable, console, progress_bar, warn, write_json
 from .reconstruction import choose_views, open_scene, reconstruction, require_cameras, traps_in
 from .session import load_run
+from .shared_base import run_base
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -36,11 +38,22 @@ def main(arguments: Sequence[str]) -> None:
         help="then better the field by up to this many gradient steps on the images, as many as help views that are held out; "
         "100 take about 15 seconds on two cores (default: 0, one forward pass)",
     )  # fmt: skip
+    parser.add_argument(
+        "--delta",
+        action="store_true",
+        help="write only what changes the run's base: a few kilobytes, and once for all scenes the base file beside them",
+    )
+    parser.add_argument(
+        "--coarseness", type=float, default=1.0, metavar="X",
+        help="of --delta: steps to which numbers are rounded; half of it takes about a half more bytes (default: 1)",
+    )  # fmt: skip
     parser.add_output("NAME.field.safetensors")
     parser.add_json()
     options, overrides = parser.parse_known_args(arguments)
     if options.adapt < 0:
         raise InputError(f"--adapt {options.adapt}: give a number of steps, at least 0")
+    if not 0 < options.coarseness < math.inf:
+        raise InputError(f"--coarseness must be positive, not {options.coarseness}")
     check_writable(options.output.parent, "-o")
     run = load_run(options.run, overrides)
     require_cameras(run, Path(options.scene), options.adapt)
@@ -55,7 +68,10 @@ def main(arguments: Sequence[str]) -> None:
         show = lambda done, total: bar.update(task, completed=done, total=total)
         result = reconstruction(run, views, options.adapt, name, show)
     seconds = time.perf_counter() - started
-    save_scene_file(options.output, result.field)
+    if options.delta:
+        save_delta_file(options.output, result.field, run_base(run), options.coarseness)
+    else:
+        save_scene_file(options.output, result.field)
     size = options.output.stat().st_size
     if result.adaptation is not None:
         _print_adaptation(result.adaptation, options.adapt, len(views))

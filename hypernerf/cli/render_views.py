@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
     if not 1 <= options.fps <= 120:
         raise InputError(f"--fps must be between 1 and 120, not {options.fps}")
     check_writable(options.output.parent, "-o")
-    scene = load_scene_file(options.scene)
+    scene = load_scene_file(options.scene, options.base)
     cameras = _cameras(scene, options)
     settings = RenderSettings(samples=options.samples)
     views = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -14,7 +14,7 @@ from scenes.source import SourceConfig, Split
 
 from ..config import apply_overrides, load_yaml
 from ..fields import FieldWeights, SceneField
-from ..models import Generator, Lifted, SceneCode
+from ..models import Generator, Lifted, SceneCode, SizesConfig
 from ..models.generator import no_larger_than
 from ..training import Experiment, StoredScene, normalized, store_scene
 from ..training.checkpoint import generator_tensors, load_checkpoint
@@ -68,12 +68,14 @@ def load_run(folder: Path | str, overrides: Sequence[str] = ()) -> Run:
     config = folder / "config.yaml"
     if not config.is_file():
         raise InputError(f"{folder}: not a run folder (no config.yaml): give the --out of a tools/fit_scenes.py run")
-    source, experiment = parse_config(apply_overrides(load_yaml(config), overrides), str(config))
+    values = load_yaml(config)
+    source, experiment = parse_config(apply_overrides(values, overrides), str(config))
+    largest = parse_config(values, str(config))[1].field if experiment.sizes != SizesConfig() else experiment.field
     step, tensors = load_checkpoint(folder, warn)
     own = generator_tensors(tensors)
     try:
         with no_larger_than(sum(value.numel() for value in own.values())):
-            generator = Generator(experiment.generator)
+            generator = Generator(replace(experiment.generator, field=largest))
         generator.load_state_dict(own)
         code, image = _mean_code(generator, tensors), tensors["mean_image"]
         if image.ndim != 3 or image.shape[-1] != 3:
@@ -81,6 +83,7 @@ def load_run(folder: Path | str, overrides: Sequence[str] = ()) -> Run:
     except (InputError, RuntimeError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{folder}: the checkpoint does not fit config.yaml ({reason}): train anew in another --out") from None
+    generator.write(experiment.field)
     return Run(folder, source, experiment, generator.eval().requires_grad_(False), code, image, step)
 
 

@@ -19,6 +19,7 @@ from .image_encoder import ImageEncoder, ImageEncoderConfig
 from .lift import Lift, LiftConfig, Lifted
 from .seen import SeenReader
 from .set_encoder import SetEncoderConfig, build_set_encoder
+from .sizes import SizesConfig, names_in_largest, size_name
 
 
 @contextmanager
@@ -51,6 +52,7 @@ class GeneratorConfig:
     encoder: EncoderConfig = dataclasses.field(default_factory=EncoderConfig)
     hypernetwork: HypernetworkConfig = dataclasses.field(default_factory=HypernetworkConfig)
     field: FieldSpec = dataclasses.field(default_factory=FieldSpec)
+    sizes: SizesConfig = dataclasses.field(default_factory=SizesConfig)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ class Generator(nn.Module):
         self.config = config
         latent = config.hypernetwork.latent
         image = config.encoder.image
-        self.image_encoder = ImageEncoder(image)
+        if config.hypernetwork.conditioned:
+            self.image_encoder = ImageEncoder(image)
         lift = config.encoder.lift
         if lift.resolution and not (config.field.plane_resolution or config.field.volume_resolution):
             raise InputError(
@@ -91,12 +94,15 @@ class Generator(nn.Module):
                 "encoder.lift places images by their cameras: without encoder.image.rays, set encoder.lift.resolution 0"
             )
         self.lift = Lift(lift, image.channels, image.stem) if lift.resolution else None
-        self.set_encoder = build_set_encoder(config.encoder.set, image.token_count, image.channels[-1], latent)
+        if config.hypernetwork.conditioned:
+            self.set_encoder = build_set_encoder(config.encoder.set, image.token_count, image.channels[-1], latent)
         self.hypernetwork = Hypernetwork(
             config.hypernetwork,
             initial_weights(config.field),
             lifted=None if self.lift is None else self.lift.shape,
+            smaller={size_name(spec): _shapes(spec, config.field) for spec in config.sizes.specs(config.field)[:-1]},
         )
+        self.written = config.field  # what is written where no other field is asked for
 
     @property
     def device(self) -> torch.device:
@@ -109,12 +115,33 @@ class Generator(nn.Module):
                 module.backend = name
 
     def encode(self, context: ContextViews) -> SceneCode:
+        if not self.config.hypernetwork.conditioned:  # nothing of a scene is asked for
+            return SceneCode(context.images.new_zeros(len(context.images), self.config.hypernetwork.latent))
         stages = self.image_encoder.stages(context.images, context.cameras)
         latent = self.set_encoder(self.image_encoder.tokens(stages, context.images.shape[1]))
         return SceneCode(latent, None if self.lift is None else self.lift(context, stages))
 
-    def generate(self, code: SceneCode) -> FieldWeights:
-        return FieldWeights(self.config.field, self.hypernetwork(code.latent, code.lifted))
+    def generate(self, code: SceneCode, spec: FieldSpec | None = None) -> FieldWeights:
+        """Field weights of the architecture `spec`, one of `config.sizes`; None: of `written`."""
+        spec, largest = spec or self.written, self.config.field
+        if spec == largest:
+            return FieldWeights(spec, self.hypernetwork(code.latent, code.lifted))
+        tensors = self.hypernetwork(code.latent, code.lifted, size_name(spec))
+        return FieldWeights(spec, {name: tensors[there] for name, there in names_in_largest(spec, largest).items()})
 
-    def forward(self, context: ContextViews) -> FieldWeights:
-        return self.generate(self.encode(context))
+    def forward(self, context: ContextViews, spec: FieldSpec | None = None) -> FieldWeights:
+        return self.generate(self.encode(context), spec)
+
+    def write(self, spec: FieldSpec) -> Generator:
+        """From now on fields of `spec` are written. Raises `InputError` if this generator cannot."""
+        known = self.config.sizes.specs(self.config.field)
+        if spec not in known:
+            names = ", ".join(size_name(one) for one in known)
+            raise InputError(f"fields of width and depth {size_name(spec)} are not among what this run writes: {names}")
+        self.written = spec
+        return self
+
+
+def _shapes(spec: FieldSpec, largest: FieldSpec) -> dict[str, tuple[int, ...]]:
+    """Of a smaller field's parameters, by their names in the largest."""
+    return {there: spec.param_shapes[name] for name, there in names_in_largest(spec, largest).items()}

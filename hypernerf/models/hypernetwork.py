@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -19,6 +20,7 @@ from ..types import InputError, require_within
 from .grid_heads import ImageHead, PlanesHead, VolumeHead
 from .heads import HEADS
 from .lift import Lifted, LiftedShape
+from .sizes import Shapes, Slices
 
 # Deviation of generated grids' values at step 0; their base is 0. Planes are read as features by the field's network; a volume
 # is also added to its outputs, where it must not be seen yet.
@@ -36,6 +38,8 @@ class HypernetworkConfig:
     chunk: int = 512  # layer_embedding and token: weights written at a time
     embedding: int = 128  # layer_embedding and token: size of a chunk's embedding
     token_layers: int = 3  # token
+    conditioned: bool = True  # false: static, the same network whatever the latent (Ha et al. 2016)
+    learn_base: bool = True  # false: the base stays as the seed drew it, and need not be kept
     initial_change: float = 0.1  # deviation of the generated change at step 0, as a share of the base's
 
     def __post_init__(self) -> None:
@@ -55,20 +59,32 @@ class Hypernetwork(nn.Module):
         config: head and sizes.
         base: starting values of the written network, without a scene dimension. Vectors are written as one-column matrices;
             tensors of rank three and four as images over their last two dimensions (`GridHead`), of rank five as volumes.
+        smaller: shapes of smaller networks that can be asked for by these names; see `Slices`.
         lifted: of the volumes that `forward` will be given with the latent; they condition images and volumes.
     """
 
-    def __init__(self, config: HypernetworkConfig, base: Mapping[str, Tensor], lifted: LiftedShape | None = None) -> None:
+    def __init__(
+        self,
+        config: HypernetworkConfig,
+        base: Mapping[str, Tensor],
+        lifted: LiftedShape | None = None,
+        smaller: Mapping[str, Shapes] = {},
+    ) -> None:
         super().__init__()
-        self.base = nn.ParameterDict({name: nn.Parameter(value.clone()) for name, value in base.items()})
+        if lifted is not None and not config.conditioned:
+            raise InputError("hypernetwork.conditioned false writes one field for all: set encoder.lift.resolution 0")
+        self.base = nn.ParameterDict({n: nn.Parameter(value.clone(), config.learn_base) for n, value in base.items()})
         self.scales = {name: float(value.square().mean().sqrt().clamp_min(1e-3)) for name, value in base.items()}
-        width = config.width
-        self.enter = nn.Linear(config.latent, width)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
-            for _ in range(config.layers)
-        )
-        self.norm = nn.LayerNorm(width)
+        width, self.conditioned = config.width, config.conditioned
+        if config.conditioned:
+            self.enter = nn.Linear(config.latent, width)
+            self.blocks = nn.ModuleList(
+                nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+                for _ in range(config.layers)
+            )
+            self.norm = nn.LayerNorm(width)
+        else:
+            self.constant = nn.Parameter(torch.randn(width))  # in the place of features of the latent
         shapes = {n: (v.shape[0], v[0].numel()) for n, v in base.items() if v.ndim <= 2}
         options = {"rank": config.rank, "chunk": config.chunk, "embedding": config.embedding, "layers": config.token_layers}
         self.head = HEADS[config.head](width, shapes, config.initial_change, **options)
@@ -81,21 +97,37 @@ class Hypernetwork(nn.Module):
             elif value.ndim > 2:
                 head = ImageHead if lifted is None else partial(PlanesHead, lifted=lifted)
                 self.grids[name] = head(width, tuple(value.shape), PLANES_DEVIATION)
+        self.slices = Slices(width, self.param_shapes, smaller)
 
     @property
     def param_shapes(self) -> dict[str, tuple[int, ...]]:
         return {name: tuple(value.shape) for name, value in self.base.items()}
 
-    def forward(self, latent: Float[Tensor, "scene latent"], lifted: Lifted | None = None) -> dict[str, Tensor]:
+    def _features(self, latent: Float[Tensor, "scene latent"]) -> Float[Tensor, "scene width"]:
+        if not self.conditioned:
+            return self.constant.expand(len(latent), -1)
         hidden = self.enter(latent)
         for block in self.blocks:
             hidden = hidden + block(hidden)
-        features = self.norm(hidden)
+        return self.norm(hidden)
+
+    def forward(
+        self, latent: Float[Tensor, "scene latent"], lifted: Lifted | None = None, size: str | None = None
+    ) -> dict[str, Tensor]:
+        """`size`: one of `smaller`; None: the network that `base` is of."""
+        features = self._features(latent)
+        bases, scales = dict(self.base.items()), self.scales
+        if size is not None:
+            features = self.slices.features(features, size)
+            scales = {name: self.scales[name] * self.slices.gain(name, size) for name in self.slices.names(size)}
+            bases = {name: self.slices.base(name, bases[name], size) for name in scales}
         result = {}
         for name, factor in self.head(features).items():
-            base = self.base[name]
-            factor = factor.reshape(-1, *base.shape)
-            result[name] = base * (1 + factor) if self.head.multiplies else base + self.scales[name] * factor
+            if name not in bases:
+                continue
+            factor = factor.reshape(-1, *self.base[name].shape)
+            factor = factor if size is None else self.slices.cut(name, factor, size)
+            result[name] = bases[name] * (1 + factor) if self.head.multiplies else bases[name] + scales[name] * factor
         for name, head in self.grids.items():
-            result[name] = self.base[name] + head(features, lifted)
-        return {name: result[name] for name in self.base}
+            result[name] = bases[name] + head(features, lifted)
+        return {name: result[name] for name in bases}

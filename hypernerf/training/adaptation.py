@@ -112,10 +112,11 @@ def _descend(
     random = torch.Generator().manual_seed(config.seed)
     with torch.no_grad():
         code = generator.encode(context)
-    network = copy.deepcopy(generator.hypernetwork).requires_grad_(True)
+    changed = copy.deepcopy(generator)
+    network = changed.hypernetwork.requires_grad_(True)
     optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
     looks = {math.ceil(config.steps * (i + 1) / config.looks) for i in range(config.looks)}
-    weights = FieldWeights(generator.config.field, network(code.latent, code.lifted))
+    weights = changed.generate(code)
     for step in range(1, steps + 1):
         if step % 25 == 1:
             occupancy = scene_occupancy(weights.map(Tensor.detach), 32)
@@ -128,7 +129,7 @@ def _descend(
             group["lr"] = config.learning_rate * (0.55 + 0.45 * math.cos(math.pi * step / config.steps))
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0, foreach=True)
         optimizer.step()
-        weights = FieldWeights(generator.config.field, network(code.latent, code.lifted))
+        weights = changed.generate(code)
         if step in looks:
             look(step, weights.map(Tensor.detach))
         on_step(step)

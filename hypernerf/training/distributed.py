@@ -66,8 +66,11 @@ class Alone:
         """This rank's own device of the kind that is asked for. Raises `InputError` for one that is not there."""
         return pick_device(name)
 
-    def wrapped(self, module: nn.Module) -> nn.Module:
-        """The module whose backward pass leaves the mean of all ranks' gradients in its parameters."""
+    def wrapped(self, module: nn.Module, partly: bool = False) -> nn.Module:
+        """The module whose backward pass leaves the mean of all ranks' gradients in its parameters.
+
+        `partly`: a step may leave some of them without a gradient.
+        """
         return module
 
     def mean(self, losses: Mapping[str, Tensor], finite: bool) -> tuple[dict[str, Tensor], bool]:
@@ -132,12 +135,14 @@ class Team(Alone):
         self._device = asked
         return asked
 
-    def wrapped(self, module: nn.Module) -> nn.Module:
+    def wrapped(self, module: nn.Module, partly: bool = False) -> nn.Module:
         with (
             warnings.catch_warnings()
         ):  # torch is about to rename the argument, and the oldest we run on does not know the new name
             warnings.simplefilter("ignore", FutureWarning)
-            return DistributedDataParallel(module, broadcast_buffers=False, gradient_as_bucket_view=True)  # buffers are constants
+            return DistributedDataParallel(
+                module, broadcast_buffers=False, gradient_as_bucket_view=True, find_unused_parameters=partly
+            )  # buffers are constants
 
     def mean(self, losses: Mapping[str, Tensor], finite: bool) -> tuple[dict[str, Tensor], bool]:
         spoiled = torch.tensor(float(not finite), device=self._device)

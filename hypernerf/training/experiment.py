@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from ..fields import FieldSpec
-from ..models import GeneratorConfig, HypernetworkConfig
+from ..models import GeneratorConfig, HypernetworkConfig, SizesConfig
 from ..models.generator import EncoderConfig
 from ..rendering import RenderSettings
 from ..types import InputError
@@ -78,10 +78,11 @@ class Experiment:
     encoder: EncoderConfig = dataclasses.field(default_factory=EncoderConfig)
     hypernetwork: HypernetworkConfig = dataclasses.field(default_factory=HypernetworkConfig)
     field: FieldSpec = dataclasses.field(default_factory=FieldSpec)
+    sizes: SizesConfig = dataclasses.field(default_factory=SizesConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = dataclasses.field(default_factory=EvaluateConfig)
     render: RenderSettings = dataclasses.field(default_factory=RenderSettings)
 
     @property
     def generator(self) -> GeneratorConfig:
-        return GeneratorConfig(self.encoder, self.hypernetwork, self.field)
+        return GeneratorConfig(self.encoder, self.hypernetwork, self.field, self.sizes)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..fields import radiance_field
+from ..fields import FieldSpec, radiance_field
 from ..models import Generator
 from ..rendering import OccupancyGrid, render_rays
 from ..rendering.occupancy import grid_density
@@ -39,6 +39,7 @@ class StepInput:
     """All that a step depends on beside the weights: nothing random is drawn behind it."""
 
     batch: SceneBatch
+    spec: FieldSpec  # of the fields to write
     jitter: Float[Tensor, "scene ray sample"]
     occupancy: OccupancyGrid
     hull_weight: float
@@ -65,7 +66,7 @@ class Objective(nn.Module):
 
     def forward(self, step: StepInput) -> StepOutput:
         config, batch = self.config, step.batch
-        weights = self.generator(batch.context)
+        weights = self.generator(batch.context, step.spec)
         seen = None
         if step.look is not None:
             chosen = list(step.look.scenes)

@@ -1,0 +1,152 @@
+"""Fields of many sizes from one hypernetwork."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+import torch
+
+from hypernerf.cli.family import main as family
+from hypernerf.cli.family.sizes import _best
+from hypernerf.cli.reconstruct import main as reconstruct
+from hypernerf.config import dump_yaml, to_dict
+from hypernerf.fields import FieldSpec, FieldWeights, initial_weights, load_scene_file, radiance_field
+from hypernerf.models import Generator, SizesConfig
+from hypernerf.ops import encoded_mlp
+from hypernerf.ops.backends import pick_backend
+from hypernerf.training import Trainer
+from hypernerf.types import InputError
+from tests.conftest import tiny
+from tests.hypernerf.test_models import small, views
+
+SIZES = SizesConfig((16, 32), (2, 3))
+
+
+def sized(head="modulated") -> Generator:
+    torch.manual_seed(0)
+    config = small(head=head, width=64, depth=4, lift=4, plane_resolution=6, plane_channels=2)
+    return Generator(dataclasses.replace(config, sizes=SIZES))
+
+
+def test_the_largest_size_must_be_the_fields_own():
+    assert [(s.width, s.depth) for s in SIZES.specs(FieldSpec(width=64, depth=3))] == [
+        (16, 2), (32, 2), (64, 2), (16, 3), (32, 3), (64, 3),
+    ]  # fmt: skip
+    for wrong in (FieldSpec(width=16, depth=3), FieldSpec(width=64, depth=2)):
+        with pytest.raises(InputError, match="largest"):
+            SIZES.specs(wrong)
+    with pytest.raises(InputError, match=r"sizes\.widths"):
+        SizesConfig((48,), ())
+
+
+@pytest.mark.parametrize("head", ["modulated", "low_rank", "layer_embedding"])
+def test_at_first_a_smaller_field_is_a_scaled_slice_of_the_largest(head):
+    model = sized(head)
+    code = model.encode(views(2, 2))
+    whole = model.generate(code)
+    spec = FieldSpec(**{**dataclasses.asdict(whole.spec), "width": 16, "depth": 2})
+    part = model.generate(code, spec)
+    assert part.spec == spec
+    pairs = {"layer_0": ("layer_0", 1.0), "layer_1": ("layer_1", 2.0), "layer_2": ("layer_4", 2.0), "planes": ("planes", 1.0)}
+    for name, (there, gain) in pairs.items():  # 16 inputs in the place of 64: sqrt(64 / 16)
+        expected = gain * whole.tensors[there][:, : part.tensors[name].shape[1], : part.tensors[name].shape[2]]
+        assert torch.allclose(part.tensors[name], expected, atol=1e-6), name
+
+
+def test_hidden_values_deviate_alike_at_every_size():
+    torch.manual_seed(0)
+    largest = FieldSpec(width=128, depth=5, position_frequencies=4)
+    model = Generator(
+        dataclasses.replace(small(), field=largest, sizes=SizesConfig((16, 32, 64), (2, 3, 4)))
+    )  # fmt: skip
+    code = model.encode(views(1, 1))
+    points = torch.rand(1, 500, 3) * 2 - 1
+    spreads = {}
+    for spec in model.config.sizes.specs(largest):
+        weights = model.generate(code, spec)
+        trunk = [weights.tensors[name] for name in spec.layer_names[:-1]]
+        spreads[spec.width, spec.depth] = encoded_mlp(points, 4, None, None, trunk).square().mean().sqrt().item()
+        density = radiance_field(points, None, weights).density
+        assert 0.1 < density.mean() < 3  # fog, as the largest is
+    most, least = max(spreads.values()), min(spreads.values())
+    assert most < 3 * least, spreads  # without the gain it is 2.8 a layer at width 16
+
+
+def test_a_step_teaches_what_is_shared_and_the_size_it_drew():
+    model = sized()
+    spec = model.config.sizes.specs(model.config.field)[1]
+    weights = model(views(2, 1), spec)
+    sum(value.square().sum() for value in weights.tensors.values()).backward()
+    own = {name for name, p in model.hypernetwork.slices.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert own == {"embeddings.32x2", *(f"offsets.32x2.{name}" for name in ("layer_0", "layer_1", "layer_4", "planes"))}
+    shared = model.hypernetwork.base["layer_1"].grad
+    assert shared[:32, :32].abs().sum() > 0 and shared[32:].abs().sum() == 0 and model.hypernetwork.base["layer_3"].grad is None
+
+
+def test_every_size_is_drawn_and_one_alone_draws_nothing():
+    random, field = torch.Generator().manual_seed(0), FieldSpec(width=64, depth=4)
+    drawn = [SIZES.draw(field, random) for _ in range(200)]
+    assert {(s.width, s.depth) for s in drawn} == {(w, d) for w in (16, 32, 64) for d in (2, 3, 4)}
+    before = random.get_state()
+    assert SizesConfig().draw(field, random) is field and torch.equal(before, random.get_state())
+
+
+@pytest.mark.skipif(pick_backend("auto", torch.device("cpu")).__name__.endswith("_torch"), reason="no compiler")
+@pytest.mark.parametrize("width", [16, 32, 64, 128])
+def test_the_cpu_backend_serves_every_size(width):
+    for depth in (2, 3, 4, 5):
+        spec = FieldSpec(width=width, depth=depth, position_frequencies=4, plane_resolution=5, volume_resolution=4)
+        random = torch.Generator().manual_seed(depth)
+        values = {
+            n: v.expand(2, *v.shape) + 0.1 * torch.randn(2, *v.shape, generator=random) for n, v in initial_weights(spec).items()
+        }
+        points = torch.rand(2, 70, 3, generator=random) * 2 - 1
+        found = {}
+        for backend in ("cpu", "torch"):
+            tensors = {name: value.clone().requires_grad_() for name, value in values.items()}
+            output = radiance_field(points, None, FieldWeights(spec, tensors), backend)
+            (output.density.sum() + output.color.square().sum()).backward()
+            found[backend] = [output.density, output.color, *(t.grad for t in tensors.values())]
+        for mine, reference in zip(found["cpu"], found["torch"], strict=True):
+            assert (mine - reference).norm() < 1e-4 * reference.norm()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, stored):
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("sizes")
+    experiment = tiny(steps=6)
+    field = dataclasses.replace(experiment.field, width=32, depth=3)
+    experiment = dataclasses.replace(experiment, field=field, sizes=SizesConfig((16,), (2,)))
+    source = {"name": "procedural", "size": 16, "views": 6, "train_scenes": 4, "test_scenes": 2, "val_scenes": 2}
+    trainer = Trainer(experiment, stored, folder)
+    assert trainer.run(lambda report: None, lambda trainer: None)
+    source |= {"center": [0.0, 0.0, 0.0], "radius": 1.0}
+    values = {"source": source, **to_dict(experiment), "render": {"samples": 8, "grid": 16}}
+    (folder / "config.yaml").write_text(dump_yaml(values))
+    return folder
+
+
+def test_a_run_writes_the_size_that_is_asked_for(run, tmp_path):
+    for width, depth in ((16, 2), (32, 2), (32, 3)):
+        path = tmp_path / f"{width}.field.safetensors"
+        arguments = [str(run), "--scene", "test-chairs-00001", "--views", "0", "-o", str(path)]
+        reconstruct([*arguments, "--field.width", str(width), "--field.depth", str(depth)])
+        assert (load_scene_file(path).weights.spec.width, load_scene_file(path).weights.spec.depth) == (width, depth)
+    with pytest.raises(InputError, match="16x2, 32x2, 16x3, 32x3"):
+        reconstruct([*arguments, "--field.width", "64"])
+
+
+def test_the_search_finds_the_best_size_within_a_budget(run, tmp_path):
+    spec = FieldSpec(**{**dataclasses.asdict(tiny().field), "width": 16, "depth": 3})
+    budget = 2 * sum(math.prod(shape) for shape in spec.param_shapes.values()) + 1200
+    family(["sizes", str(run), "--search-bytes", str(budget), "--json", str(tmp_path / "s.json"), "-o", str(tmp_path / "s.png")])
+    found = json.loads((tmp_path / "s.json").read_text())
+    rows = {row["size"]: row for row in found["rows"]}
+    assert set(rows) == {"16x2", "16x3", "32x2", "32x3"} and rows["32x3"]["bytes"] > budget
+    fitting = [row for row in found["rows"] if row["bytes"] <= budget]
+    assert 0 < len(fitting) < 4 and found["best"] in {row["size"] for row in fitting}
+    assert (tmp_path / "s.png").stat().st_size > 1000
+    with pytest.raises(InputError, match="no size is within 100 bytes"):
+        _best(run, {}, found["rows"], "bytes", 100, 1)
