@@ -12,8 +12,7 @@ from rich.table import Table
 
 from ...export import save_image
 from ...types import InputError
-from ..common import Parser, check_writable, console
-from ..finish import write_json
+from ..common import Parser, check_writable, console, write_json
 
 Cell = str | int | float | None  # None: not measured
 
@@ -25,16 +24,15 @@ class MemberParser(Parser):
         super().__init__(description, example)
         self.prog = f"{self.prog} {member}"
         self.add_argument("-o", "--output", type=Path, metavar="FILE", help="write a picture there: FILE.png")
-        self.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+        self.add_json()
 
     def read(self, arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
         """(options, `--section.key VALUE` overrides). Raises `InputError` where a file could not be written."""
         options, overrides = self.parse_known_args(arguments)
         if options.output is not None and options.output.suffix.lower() != ".png":
             raise InputError(f"{options.output}: the picture is a .png: give -o FILE.png")
-        for path, name in ((options.output, "-o"), (options.json, "--json")):
-            if path is not None:
-                check_writable(path.parent, name)
+        if options.output is not None:
+            check_writable(options.output.parent, "-o")
         return options, overrides
 
 
@@ -43,8 +41,7 @@ def report(options: Namespace, rows: Sequence[Mapping[str, Cell]], picture: Imag
     show(rows)
     if options.output is not None and picture is not None:
         save_image(options.output, picture)
-    if options.json is not None:
-        write_json(options.json, {"rows": [dict(row) for row in rows], **more})
+    write_json(options.json, {"rows": [dict(row) for row in rows], **more})
 
 
 def show(rows: Sequence[Mapping[str, Cell]]) -> None:
