@@ -9,6 +9,7 @@ from . import (  # noqa: F401  (each registers its source)
     nerfstudio,
     nmr,
     procedural,
+    sharded,
     srn,
 )
 from .source import SceneError, SceneSource, SourceConfig, open_source, source_config_type, source_names

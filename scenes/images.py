@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -68,17 +69,23 @@ def _opened(path: Path, whole: bool = False) -> Iterator[Image.Image]:
 
     With `whole`, that all of its pixels are there is checked too.
     """
-    with open_regular(path, MAX_BYTES, SceneError) as file:
-        try:
-            with Image.open(file, formats=FORMATS) as image:
-                if not 0 < image.width * image.height <= MAX_PIXELS:
-                    raise SceneError(f"{path}: {image.width}x{image.height} pixels: 1 to {MAX_PIXELS} can be read")
-                if whole and lacks_pixels(file):
-                    raise SceneError(f"{path}: has fewer pixels than the {image.width}x{image.height} that it claims")
-                yield image
-        except SceneError:
-            raise
-        except UnidentifiedImageError:
-            raise SceneError(f"{path}: not an image in one of the formats {', '.join(FORMATS)}") from None
-        except Exception as error:  # decoders raise whatever the file makes them stumble over
-            raise SceneError(f"{path}: cannot be read as an image ({type(error).__name__}: {error})") from None
+    with open_regular(path, MAX_BYTES, SceneError) as file, decoding(file, str(path), whole) as image:
+        yield image
+
+
+@contextmanager
+def decoding(file: BinaryIO, name: str, whole: bool = False, formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
+    """As `_opened`, of an open file that messages call `name`."""
+    try:
+        with Image.open(file, formats=formats) as image:
+            if not 0 < image.width * image.height <= MAX_PIXELS:
+                raise SceneError(f"{name}: {image.width}x{image.height} pixels: 1 to {MAX_PIXELS} can be read")
+            if whole and lacks_pixels(file):
+                raise SceneError(f"{name}: has fewer pixels than the {image.width}x{image.height} that it claims")
+            yield image
+    except SceneError:
+        raise
+    except UnidentifiedImageError:
+        raise SceneError(f"{name}: not an image in one of the formats {', '.join(formats)}") from None
+    except Exception as error:  # decoders raise whatever the file makes them stumble over
+        raise SceneError(f"{name}: cannot be read as an image ({type(error).__name__}: {error})") from None

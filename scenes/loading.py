@@ -65,7 +65,7 @@ def _results(source: SceneSource, config: SourceConfig, names: Sequence[str], wo
         return
     # forked where that exists: it starts at once, and a script needs no __main__ guard
     context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else None)
-    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
+    pool = ProcessPoolExecutor(workers, context, initializer=start_worker)
     try:
         shares = [names[i : i + SHARE] for i in range(0, len(names), SHARE)]
         waiting = [pool.submit(_load_share, source, config, share) for share in shares]
@@ -82,7 +82,8 @@ def _results(source: SceneSource, config: SourceConfig, names: Sequence[str], wo
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _start_worker() -> None:
+def start_worker() -> None:
+    """What a process that works on scenes for this one does first."""
     torch.set_num_threads(1)
     threadpool_limits(1)  # NumPy's matrix products would each use all cores
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends the work

@@ -24,6 +24,7 @@ from ..rendering import RenderSettings, render_views, sample_occupied
 from ..training import StoredScene, Trainer, context_views
 from ..training.losses import reconstruction_loss
 from ..training.store import sample_batch
+from ..training.streaming import scenes_at
 from ..types import RenderOutput
 from .common import parse_config
 from .session import Run, load_run, load_scenes
@@ -76,7 +77,8 @@ def step_parts(trainer: Trainer) -> dict[str, float]:
         seconds[part] = time.perf_counter() - start
         return result
 
-    batch = timed("load", lambda: sample_batch(trainer.scenes, config.batch, config.seed, trainer.step).to(trainer.device))
+    scenes_now = scenes_at(trainer.scenes, trainer.step)
+    batch = timed("load", lambda: sample_batch(scenes_now, config.batch, config.seed, trainer.step).to(trainer.device))
     code = timed("encode", lambda: trainer.model.encode(batch.context))
     weights = timed("generate", lambda: trainer.model.generate(code))
     grid = trainer.occupancy.grid().to(trainer.device)

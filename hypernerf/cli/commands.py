@@ -31,6 +31,7 @@ COMMANDS = (
     Command("benchmark", "benchmark", "time every part on this machine", TRAIN),
     Command("check-scenes", "check_scenes", "what a folder of scenes is, and what would go wrong with it", DATA),
     Command("render-scenes", "render_scenes", "meshes to posed views that any program of the field reads", DATA),
+    Command("pack-scenes", "pack_scenes", "many scenes into tar shards that training streams", DATA),
     Command("reconstruct", "reconstruct", "a scene file from a few posed images", USE),
     Command("render-views", "render_views", "new views of a scene file: video, gif, pictures, depth", USE),
     Command("view", "view", "look at scenes live in a browser", USE),

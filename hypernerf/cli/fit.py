@@ -32,10 +32,12 @@ from ..training import (
 from ..training.checkpoint import load_for_resuming, saved_steps
 from ..training.distributed import Alone, joined
 from ..training.logs import append_metrics, keep_metrics_until, open_tensorboard
+from ..training.streaming import SceneStream
 from ..types import InputError
 from .common import Parser, check_writable, console, open_source, parse_config, progress_bar, sphere_of, warn, write_json
 from .finish import finish_run
 from .session import load_run, load_scenes
+from .streamed import open_stream, streams
 from .taking_up import Settings, facts_of, refuse_changes, taken_up
 
 EXAMPLE = """  python tools/fit_scenes.py configs/quickstart.yaml --out runs/try --train.minutes 1
@@ -99,7 +101,9 @@ def _fit(settings: Settings, folder: Path, allowed: Sequence[str], team: Alone) 
     with team.together():
         if checkpoint is not None:
             settings = taken_up(settings, checkpoint.state.get("facts"), allowed, folder)
-    training, source = team.leader_first(lambda: load_training(settings.source))
+    training, source = team.leader_first(
+        lambda: open_stream(settings) if streams(settings.source) else load_training(settings.source)
+    )
     settings, experiment = replace(settings, source=source), settings.experiment
     with team.together():
         facts = facts_of(settings, training)
@@ -115,8 +119,12 @@ def _fit(settings: Settings, folder: Path, allowed: Sequence[str], team: Alone) 
         if team.writes:
             _begin_log(folder, trainer.step if checkpoint is not None else None)
             write_atomically(folder / "config.yaml", lambda path: path.write_text(dump_yaml(settings.to_dict())))
-    if not (_train(trainer, experiment, validation, folder) if team.writes else trainer.run(lambda _: None, lambda _: None)):
-        raise KeyboardInterrupt
+    try:
+        if not (_train(trainer, experiment, validation, folder) if team.writes else trainer.run(lambda _: None, lambda _: None)):
+            raise KeyboardInterrupt
+    finally:
+        if isinstance(training, SceneStream):
+            training.close()
     team.leave()
     return finish_run(load_run(folder), open_source(source), len(training)) if team.writes else None
 

@@ -11,7 +11,8 @@ from typing import Any
 from scenes.source import SourceConfig
 
 from ..config import to_dict
-from ..training import Experiment, StoredScene
+from ..training import Experiment
+from ..training.streaming import Scenes, SceneStream
 from ..types import InputError
 from .common import parse_config, sphere_of
 
@@ -31,11 +32,16 @@ class Settings:
         return {"source": to_dict(self.source), **to_dict(self.experiment)}
 
 
-def facts_of(settings: Settings, scenes: Sequence[StoredScene]) -> dict[str, Any]:
+def facts_of(settings: Settings, scenes: Scenes) -> dict[str, Any]:
     """What each checkpoint keeps, so that it can be asked whether the run goes on as it was started."""
+    return {**settings.to_dict(), "scenes": {"count": len(scenes), "names": _digest(scenes)}}
+
+
+def _digest(scenes: Scenes) -> str:
+    if isinstance(scenes, SceneStream):
+        return scenes.digest
     names = "\n".join(scene.scene_id for scene in scenes)
-    described = {"count": len(scenes), "names": hashlib.blake2b(names.encode(), digest_size=8).hexdigest()}
-    return {**settings.to_dict(), "scenes": described}
+    return hashlib.blake2b(names.encode(), digest_size=8).hexdigest()
 
 
 def taken_up(settings: Settings, facts: Any, allowed: Sequence[str], folder: Path) -> Settings:

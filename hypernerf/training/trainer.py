@@ -24,7 +24,8 @@ from .evaluation import mean_code, mean_image
 from .experiment import Experiment
 from .finite import all_finite, too_many_skipped
 from .objective import Look, Objective, StepInput, StepOutput, looked_at
-from .store import StoredScene, chosen_scenes, draw_jitter, sample_batch, with_hulls
+from .store import chosen_scenes, draw_jitter, sample_batch, with_hulls
+from .streaming import Scenes, SceneStream, sample_of, scenes_at
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,14 @@ class Trainer:
     def __init__(
         self,
         experiment: Experiment,
-        scenes: list[StoredScene],
+        scenes: Scenes,
         run: Path,
         facts: Mapping[str, Any] | None = None,
         team: Alone | None = None,
     ) -> None:
-        """`facts`: plain values kept with each checkpoint, which say what the run was started with.
+        """Of a stream, scenes have the hulls that training asks for.
+
+        `facts`: plain values kept with each checkpoint, which say what the run was started with.
 
         `team`: the processes that train together, all with the same arguments; None: this one alone.
         """
@@ -76,7 +79,7 @@ class Trainer:
             torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
         self.experiment, self.config, self.run_dir, self.facts = experiment, config, run, facts or {}
-        self.scenes = with_hulls(scenes) if config.loss.hull else scenes
+        self.scenes = with_hulls(scenes) if config.loss.hull and not isinstance(scenes, SceneStream) else scenes
         self.device = self.team.device(config.device)
         self.model = Generator(experiment.generator).to(self.device)
         self.model.use_backend(config.backend)
@@ -86,7 +89,7 @@ class Trainer:
             self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), eps=1e-8, fused=True
         )
         self.occupancy = UnionOccupancy()
-        self._mean_image = mean_image(scenes)
+        self._mean_image = mean_image(sample_of(scenes))
         self.step, self.minutes, self.validated = 0, 0.0, 0
         self.skipped_in_a_row = 0
 
@@ -135,9 +138,8 @@ class Trainer:
     def _rehearse(self) -> None:
         """A step that changes nothing. DDP sorts its buckets after the first, and sums of more than two processes are rounded by
         their places in them: a run that is taken up again would else begin otherwise than the uninterrupted one goes on."""
-        several = (
-            len(self.experiment.sizes.specs(self.experiment.field)) > 1
-        )  # a step then needs those parameters alone that it writes
+        # a step of one of several sizes needs those parameters alone that it writes
+        several = len(self.experiment.sizes.specs(self.experiment.field)) > 1
         self._objective = self.team.wrapped(Objective(self.model, self.config), several)
         with warnings.catch_warnings():  # a 1 x 1 convolution's gradient is strided otherwise, which costs a copy of little
             warnings.simplefilter("ignore", UserWarning)
@@ -146,7 +148,8 @@ class Trainer:
 
     def _draw(self) -> SceneBatch:
         """This process's part of the step's batch."""
-        return sample_batch(self.scenes, self.config.batch, self.config.seed, self.step, self._slots).to(self.device)
+        scenes = scenes_at(self.scenes, self.step)
+        return sample_batch(scenes, self.config.batch, self.config.seed, self.step, self._slots).to(self.device)
 
     def _timed_step(self) -> tuple[StepReport, bool]:
         """What the step has to say, and whether another process was told to stop."""
@@ -198,8 +201,9 @@ class Trainer:
 
     def _scene_names(self) -> tuple[str, ...]:
         """Of the scenes in the whole batch of the step under way."""
-        chosen, _ = chosen_scenes(len(self.scenes), self.config.batch, self.config.seed, self.step)
-        return tuple(sorted({self.scenes[i].scene_id for i in chosen}))
+        scenes = scenes_at(self.scenes, self.step)
+        chosen, _ = chosen_scenes(len(scenes), self.config.batch, self.config.seed, self.step)
+        return tuple(sorted({scenes[i].scene_id for i in chosen}))
 
     def _descend(self) -> None:
         """The optimizer's step along the gradients, and the average's after it."""
@@ -232,7 +236,7 @@ class Trainer:
             "facts": self.facts,
         }
         tensors = {f"generator.{name}": value for name, value in self.average.state_dict().items()}
-        mean = mean_code(self.average, self.scenes, self.config.batch.context[1])
+        mean = mean_code(self.average, sample_of(self.scenes), self.config.batch.context[1])
         tensors["mean_code.latent"] = mean.latent
         if mean.lifted is not None:
             tensors |= {"mean_code.learned": mean.lifted.learned, "mean_code.seen": mean.lifted.seen}

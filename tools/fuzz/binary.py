@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 import zipfile
 import zlib
@@ -137,8 +138,42 @@ def glb(data: bytes, random: Random) -> bytes:
     return data[:8] + struct.pack("<III", 20 + len(text) + len(rest), len(text), 0x4E4F534A) + text + rest
 
 
+def tar(data: bytes, random: Random) -> bytes:
+    """A tar file: a member's contents, name, kind or length changed, or members left out, doubled or moved; checksums right."""
+    members, at = [], 0
+    while at + 512 <= len(data) and any(data[at : at + 512]):
+        length = int(data[at + 124 : at + 135], 8)
+        members.append((bytearray(data[at : at + 512]), data[at + 512 : at + 512 + length]))
+        at += 512 + length + -length % 512
+    which = random.randrange(len(members))
+    header, content = members[which]
+    match random.randrange(7):
+        case 0 | 1 | 2:
+            suffix = os.path.splitext(header[:100].split(b"\0")[0].decode())[1]
+            content = random.choice((*BY_SUFFIX.get(suffix, ()), damaged_bytes))(content, random)
+            header[124:136] = b"%011o\0" % len(content)
+        case 3:
+            header[:100] = random.choice(NAMES).encode("utf-8", "surrogatepass")[:100].ljust(100, b"\0")
+        case 4:
+            header[156] = random.choice(b"\x001234567xgLKSVDX")
+        case 5:
+            size = random.choice((0, 1, len(content) + 1, 511, 512, 8**11 - 1, 10**6))
+            header[124:136] = random.choice((b"%011o\0" % size, b"-0000000001\0", b"\x80" + bytes(10) + b"\x09", b"\xff" * 12))
+        case _:
+            members.insert(random.randrange(len(members)), random.choice(members))
+            members.pop(random.randrange(len(members)))
+    members[which % len(members)] = (header, content)
+    return b"".join(_summed(header) + content + bytes(-len(content) % 512) for header, content in members) + bytes(1024)
+
+
+def _summed(header: bytearray) -> bytes:
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
 BY_SUFFIX: dict[str, tuple[Damage, ...]] = {
     ".json": (json_text, json_text, numbers), ".gltf": (json_text,), ".yaml": (yaml_text, yaml_text, numbers), ".txt": (numbers,),
     ".obj": (numbers, numbers, words), ".mtl": (numbers, words), ".ply": (numbers,), ".npy": (numbers,), ".npz": (archive,),
-    ".safetensors": (safetensors,), ".pt": (archive,), ".png": (png,), ".glb": (glb,),
+    ".safetensors": (safetensors,), ".pt": (archive,), ".png": (png,), ".glb": (glb,), ".tar": (tar, tar, tar),
 }  # fmt: skip

@@ -1,18 +1,23 @@
-"""Small valid scenes in the formats that this project reads and does not write."""
+"""Small valid scenes in formats that this project reads, and does not write as folders."""
 
 from __future__ import annotations
 
 import json
 import math
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from hypernerf.geometry import to_opengl
 from hypernerf.types import Cameras
+from scenes.packed_index import FILE, PackedIndex
+from scenes.shards import HULL, PackedScene, Shard, scene_members, write_shard
+from scenes.source import SPLITS
 
 
 def _save_images(folder: Path, pixels: np.ndarray, name: str) -> list[str]:
@@ -72,3 +77,17 @@ def write_learnit(root: Path, pixels: np.ndarray, cameras: Cameras) -> None:
 
 def write_photos(folder: Path, pixels: np.ndarray, cameras: Cameras) -> None:
     _save_images(folder, pixels, "{}.png")
+
+
+def write_packed(path: Path, pixels: np.ndarray, cameras: Cameras) -> Shard:
+    """A shard of two scenes: with mask and hull, and without."""
+    planes, hull = torch.from_numpy(pixels), torch.zeros(HULL[0] * HULL[1], dtype=torch.uint8)
+    whole = PackedScene("whole", planes[..., :3], planes[..., 3], cameras, torch.ones(3), hull)
+    return write_shard(path, map(scene_members, [whole, replace(whole, key="without/mask", masks=None, hull=None)]))
+
+
+def write_collection(folder: Path, pixels: np.ndarray, cameras: Cameras) -> None:
+    shards = {split: (write_packed(folder / f"{split}-000000.tar", pixels, cameras),) for split in SPLITS}
+    height, width = pixels.shape[1:3]
+    index = PackedIndex(height, width, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), 1.0, (0.0, 0.0, 1.0), shards)
+    (folder / FILE).write_text(index.to_json())

@@ -32,11 +32,13 @@ from scenes.loading import load_split
 from scenes.mesh_rendering import load_mesh
 from scenes.meshes import MeshesConfig
 from scenes.orbits import surrounding_cameras
+from scenes.sharded import ShardedConfig, ShardedSource
+from scenes.shards import read_shard
 from scenes.source import SPLITS, SourceConfig, check_scene
 from scenes.srn import SrnConfig, load_srn_scene, read_intrinsics
 from scenes.writing import write_scene
 
-from .formats import write_colmap, write_learnit, write_nmr, write_photos
+from .formats import write_collection, write_colmap, write_learnit, write_nmr, write_packed, write_photos
 
 WHITE = (1.0, 1.0, 1.0)
 SIZE = 8  # pixels along a side of the seeds' images
@@ -174,6 +176,15 @@ def _state(folder: Path) -> None:
     (folder / "checkpoints" / "step_00000001.safetensors").unlink()
 
 
+def _all_packed(folder: Path) -> None:
+    source = ShardedSource(ShardedConfig(name="sharded", root=str(folder)))
+    for split in SPLITS:
+        for name in source.scene_ids(split):
+            check_scene(source.load(name))
+        for number in range(len(source.index.splits[split])):
+            source.read(split, number)
+
+
 def _any_scene(folder: Path) -> object:
     return check_scene(load_scene_folder(folder, WHITE))
 
@@ -207,6 +218,11 @@ READERS = (
         lambda folder: BlenderConfig(name="blender", root=str(folder), min_views=1),
     ),
     _source("meshes-folders", _boxes, _meshes_config),
+    Reader(
+        "shard", _written(lambda folder, *scene: write_packed(folder / "x.tar", *scene)),
+        lambda folder: read_shard(folder / "x.tar"), ("x.tar",),
+    ),
+    Reader("packed-scenes", _written(write_collection), _all_packed),
     _file("camera-path", "path.json", _path, read_camera_path),
     _file("mesh-glb", "box.glb", _box, load_mesh),
     _file("mesh-obj", "box.obj", _box, load_mesh),

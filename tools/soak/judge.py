@@ -75,7 +75,7 @@ def judge(record: Record) -> Verdict | None:
     quarter = len(blocks) // 4
     if len(megabytes) < WINDOWS or not quarter:
         return None
-    memory = _memory(megabytes)
+    memory = flatness(megabytes)
     wall, cpu = (_pace(blocks[:quarter], blocks[-quarter:], kind) for kind in ("wall", "cpu"))
     return Verdict(memory, wall, cpu, memory.flat, wall.steady and cpu.steady)
 
@@ -89,7 +89,8 @@ def _windows(samples: Sequence[Sample], start: float, end: float) -> list[float]
     return [float(np.median(part)) / 1e6 for part in parts if part]
 
 
-def _memory(megabytes: list[float]) -> Memory:
+def flatness(megabytes: list[float]) -> Memory:
+    """Of medians of windows that follow each other."""
     middle = float(np.median(megabytes))
     growth = float(theilslopes(megabytes)[0]) * (len(megabytes) - 1) / megabytes[0]
     spread = max(abs(value - middle) for value in megabytes) / middle

@@ -1,0 +1,1 @@
+"""Whether training on packed scenes waits for them, or fills memory with them."""
