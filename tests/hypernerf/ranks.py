@@ -19,7 +19,7 @@ from hypernerf.cli import common, fit
 from hypernerf.training import Trainer
 
 CONFIG = """
-source: {name: procedural, train_scenes: 8, val_scenes: 2, test_scenes: 2, views: 5, size: 16}
+source: {name: procedural, train_scenes: 8, val_scenes: 1, test_scenes: 1, views: 5, size: 16}
 encoder: {image: {image_size: 16, channels: [8, 16]}, set: {width: 16}, lift: {resolution: 4, channels: 4}}
 hypernetwork: {latent: 16, width: 16, rank: 2}
 field: {width: 16, depth: 2, position_frequencies: 2, plane_resolution: 4, plane_channels: 2, volume_resolution: 4}
