@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--latency", type=float, default=10.0, help="of a message, in microseconds (default: 10)")
     parser.add_argument("--dollars", type=float, default=2.5, help="a rank and hour (default: 2.5)")
     parser.add_argument("--per-rank", type=int, metavar="N", help="scenes a rank and step (default: train.batch.scenes)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_json()
     options, overrides = parser.parse_known_args(arguments)
     source, experiment = parse_config(apply_overrides(load_yaml(options.config), overrides), options.config)
     with joined() as team:
@@ -69,8 +69,7 @@ def main(arguments: Sequence[str]) -> int:
         s = step(work, cluster, ranks)
         times = "  ".join(f"{1e3 * value:9.3f}" for value in (s.compute, s.update, s.reduce, s.exposed, s.agreements))
         console.print(f"{ranks:5}  {times}  {s.scenes_per_second:9.0f}  {s.dollars_per_billion_scenes:9.0f}")
-    if options.json:
-        write_json(options.json, report)
+    write_json(options.json, report)
     return 0
 
 
