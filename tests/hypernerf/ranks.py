@@ -51,7 +51,7 @@ class Outcome:
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
-def fit_in_ranks(count: int, plan: Plan, patience: float = 250.0) -> list[Outcome]:
+def fit_in_ranks(count: int, plan: Plan, patience: float = 800.0) -> list[Outcome]:
     """Calls fit_scenes in `count` processes that know of each other; nothing is measured in the end."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.hypernerf.ranks"])
