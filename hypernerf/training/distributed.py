@@ -136,13 +136,12 @@ class Team(Alone):
         return asked
 
     def wrapped(self, module: nn.Module, partly: bool = False) -> nn.Module:
-        with (
-            warnings.catch_warnings()
-        ):  # torch is about to rename the argument, and the oldest we run on does not know the new name
+        # buffers are constants. Torch is about to rename that argument, and the oldest torch we run on does not know the new name
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             return DistributedDataParallel(
                 module, broadcast_buffers=False, gradient_as_bucket_view=True, find_unused_parameters=partly
-            )  # buffers are constants
+            )
 
     def mean(self, losses: Mapping[str, Tensor], finite: bool) -> tuple[dict[str, Tensor], bool]:
         spoiled = torch.tensor(float(not finite), device=self._device)

@@ -19,7 +19,7 @@ from hypernerf.cli import common, fit
 from hypernerf.training import Trainer
 
 CONFIG = """
-source: {name: procedural, train_scenes: 8, val_scenes: 2, test_scenes: 2, views: 5, size: 16}
+source: {name: procedural, train_scenes: 8, val_scenes: 1, test_scenes: 1, views: 5, size: 16}
 encoder: {image: {image_size: 16, channels: [8, 16]}, set: {width: 16}, lift: {resolution: 4, channels: 4}}
 hypernetwork: {latent: 16, width: 16, rank: 2}
 field: {width: 16, depth: 2, position_frequencies: 2, plane_resolution: 4, plane_channels: 2, volume_resolution: 4}
@@ -51,7 +51,7 @@ class Outcome:
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
-def fit_in_ranks(count: int, plan: Plan, patience: float = 250.0) -> list[Outcome]:
+def fit_in_ranks(count: int, plan: Plan, patience: float = 800.0) -> list[Outcome]:
     """Calls fit_scenes in `count` processes that know of each other; nothing is measured in the end."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.hypernerf.ranks"])

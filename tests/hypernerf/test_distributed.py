@@ -16,6 +16,7 @@ from tests.hypernerf.ranks import CONFIG, Plan, fit_in_ranks
 from tests.hypernerf.test_interrupts import assert_same
 
 ROOT = Path(__file__).parent.parent.parent
+pytestmark = pytest.mark.timeout(900)  # starting processes takes minutes on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_a_killed_rank_is_started_again_by_torchrun_and_the_end_is_the_same_to_t
             assert process.poll() is None
             time.sleep(0.001)
         os.kill(child_of_rank(process.pid, 1), signal.SIGKILL)
-        output, _ = process.communicate(timeout=200)
+        output, _ = process.communicate(timeout=800)
     finally:
         process.terminate()  # its ranks too
     assert process.returncode == 0 and "resumed at step" in output, output

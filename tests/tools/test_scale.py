@@ -27,13 +27,14 @@ def test_a_ring_sends_what_the_formula_says(ranks):
 
 
 def test_limits_of_the_model():
-    work, cluster = Work(parameters=10**7, flops_per_scene=1e9, scenes_per_rank=8), Cluster(1e12, 1e10, 1e-5, 2.0)
+    work, cluster = Work(parameters=10**7, flops_per_scene=1e9, scenes_per_rank=8), Cluster(1e12, 1e30, 1e10, 1e-5, 2.0)
     one = step(work, cluster, 1)
-    assert one.seconds == one.compute == 8e-3 and one.scenes_per_second == pytest.approx(1000)
+    assert one.compute == 8e-3 and one.seconds == pytest.approx(8e-3) and one.scenes_per_second == pytest.approx(1000)
     assert one.dollars_per_billion_scenes == pytest.approx(1e9 / 1000 / 3600 * 2)
+    assert step(work, Cluster(1e12, 1e9, 1e10, 1e-5), 1).seconds == pytest.approx(8e-3 + 36 * 1e7 / 1e9)
     rates = [step(work, cluster, ranks).scenes_per_second / ranks for ranks in (1, 2, 8, 64, 1000)]
     assert rates == sorted(rates, reverse=True)
-    slow = step(work, Cluster(1e6, 1e10, 0.0), 2)  # what is sent hides behind the work, but for the last bucket of two
+    slow = step(work, Cluster(1e6, 1e30, 1e10, 0.0), 2)  # what is sent hides behind the work, but for the last bucket of two
     assert slow.exposed == pytest.approx(slow.reduce / 2)
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("config", metavar="CONFIG", help="a YAML file; see configs/")
     parser.add_argument("--steps", type=int, default=8, metavar="N", help="steps to time; 0: none, count alone (default: 8)")
     parser.add_argument("--tflops", type=float, default=20.0, help="sustained by a rank, in 10^12 a second (default: 20)")
+    parser.add_argument("--memory", type=float, default=2500.0, help="of a rank, in gigabytes a second (default: 2500)")
     parser.add_argument("--gigabytes", type=float, default=40.0, help="a second that a rank sends (default: 40)")
     parser.add_argument("--latency", type=float, default=10.0, help="of a message, in microseconds (default: 10)")
     parser.add_argument("--dollars", type=float, default=2.5, help="a rank and hour (default: 2.5)")
     parser.add_argument("--per-rank", type=int, metavar="N", help="scenes a rank and step (default: train.batch.scenes)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_json()
     options, overrides = parser.parse_known_args(arguments)
     source, experiment = parse_config(apply_overrides(load_yaml(options.config), overrides), options.config)
     with joined() as team:
@@ -57,18 +58,18 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     per_rank = options.per_rank or experiment.train.batch.scenes
     work = Work(report["parameters"], report["flops_per_scene"], per_rank)
-    cluster = Cluster(options.tflops * 1e12, options.gigabytes * 1e9, options.latency * 1e-6, options.dollars)
+    speeds = (options.tflops * 1e12, options.memory * 1e9, options.gigabytes * 1e9)
+    cluster = Cluster(*speeds, options.latency * 1e-6, options.dollars)
     report["reckoned"] = {ranks: asdict(step(work, cluster, ranks)) for ranks in RANKS}
     for name, value in report.items():
         if name != "reckoned":
             console.print(f"{name} {value:.6g}")
-    console.print("ranks  compute ms  reduce ms  exposed ms  agree ms  scenes/s  $ per 10^9 scenes")
+    console.print("ranks  compute ms  update ms  reduce ms  exposed ms  agree ms  scenes/s  $ per 10^9 scenes")
     for ranks in RANKS:
         s = step(work, cluster, ranks)
-        times = "  ".join(f"{1e3 * value:9.3f}" for value in (s.compute, s.reduce, s.exposed, s.agreements))
+        times = "  ".join(f"{1e3 * value:9.3f}" for value in (s.compute, s.update, s.reduce, s.exposed, s.agreements))
         console.print(f"{ranks:5}  {times}  {s.scenes_per_second:9.0f}  {s.dollars_per_billion_scenes:9.0f}")
-    if options.json:
-        write_json(options.json, report)
+    write_json(options.json, report)
     return 0
 
 
@@ -129,19 +130,22 @@ def timed(experiment: Experiment, scenes: list[StoredScene], team: Alone, steps:
             busy.append(time.process_time() - start)
     result = {"step_least_s": min(seconds[1:]), "step_median_s": statistics.median(seconds[1:])}
     result |= {"step_least_busy_s": min(busy[1:]), "step_median_busy_s": statistics.median(busy[1:])}
+    result |= _least("update", trainer._descend, trainer.device)
     if team.count > 1:
         gradients = torch.zeros(sum(value.numel() for value in trainer.model.parameters()), device=trainer.device)
-        result["reduce_least_s"] = _least(lambda: dist.all_reduce(gradients), trainer.device)
-        result["agree_least_s"] = _least(lambda: team.agree(0.0), trainer.device)
+        result |= _least("reduce", lambda: dist.all_reduce(gradients), trainer.device)
+        result |= _least("agree", lambda: team.agree(0.0), trainer.device)
     return result
 
 
-def _least(work: Any, device: torch.device, repeats: int = 20) -> float:
+def _least(name: str, work: Callable[[], object], device: torch.device, repeats: int = 20) -> dict[str, float]:
+    """Seconds by the clock, and of this process's own work."""
     taken = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         work()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        taken.append(time.perf_counter() - start)
-    return min(taken)
+        taken.append((time.perf_counter() - start, time.process_time() - busy))
+    clock, own = zip(*taken, strict=True)
+    return {f"{name}_least_s": min(clock), f"{name}_least_busy_s": min(own)}
