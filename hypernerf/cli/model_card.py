@@ -22,8 +22,7 @@ tags: [nerf, hypernetwork, 3d-reconstruction]
 NOT_MEASURED = "Not measured: the run has no metrics.json.\n"
 LIMITS = """* Scenes unlike the training scenes come out as a blur of what is nearest among those.
 * What no context view shows is a guess at the average; parts thinner than a pixel or two fade.
-* Cameras must be right (poses and focal length); the object lies in the sphere at {center} of radius {radius:g}, before a plain
-  background of color {background}.
+* {cameras}; the object lies in the sphere at {center} of radius {radius:g}, before a plain background of color {background}.
 * Images are read at {size} pixels along a side; the model was trained with {fewest} to {most} context views, and takes more.
 """
 
@@ -57,7 +56,11 @@ def _read(path: Path) -> Mapping[str, Any] | None:
 def model_card(data: CardData) -> str:
     """README.md, in markdown with the metadata that a hub reads."""
     sphere, low_high = data.source.sphere, data.experiment.train.batch.context
+    cameras = "Cameras must be right (poses and focal length)"
+    if not data.experiment.encoder.image.rays:
+        cameras = "Images are read without cameras, of objects in their category's own frame"
     limits = LIMITS.format(
+        cameras=cameras,
         center=list(sphere.center) if sphere else "the origin", radius=sphere.radius if sphere else 1.0,
         background=list(data.source.background), size=data.experiment.encoder.image.image_size, fewest=low_high[0],
         most=low_high[1],
@@ -66,7 +69,8 @@ def model_card(data: CardData) -> str:
         f"{HEAD}# {data.name}\n",
         f"A hypernetwork of {data.parameters / 1e6:.1f} million parameters that writes a radiance field of one object from a few "
         "posed images, in one forward pass. Half precision; made by `tools/export_model.py`.\n",
-        f"    python tools/reconstruct.py pretrained:{data.name} --scene FOLDER -o out/object.field.safetensors\n",
+        "    python tools/reconstruct.py MODEL --scene FOLDER -o out/object.field.safetensors\n",
+        f"MODEL is the folder of this card, or `pretrained:{data.name}` where it came with the library.\n",
         f"## Data and budget\n\n{_data(data)}",
         f"## Figures\n\n{_figures(data.metrics)}",
     ]

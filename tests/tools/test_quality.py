@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trimesh
 
+from hypernerf.cli import evaluate, fit
 from hypernerf.cli.common import parse_config
 from hypernerf.config import apply_overrides, load_yaml
 from hypernerf.interrupts import stopping_on_signals
@@ -19,7 +21,7 @@ from hypernerf.types import InputError
 from peers.command import PEERS, _parse
 from quality.command import CONFIGS, _alone, main
 from quality.plan import DATASETS, METHODS, Budget, Row, budget_of, method_of, planned
-from quality.record import Record, Scored, read_records
+from quality.record import Record, Scored, gather, known_records, read_records
 from quality.table import BEGIN, END, markdown, write_table
 from quality.work import Settings, Task, held_out_root, perform, tasks_of
 
@@ -187,30 +189,64 @@ def test_a_table_goes_between_its_marks_and_nowhere_else(tmp_path):
     assert (tmp_path / "other.md").read_text() == "mine"
 
 
+def at_once(task: Task, commit: str, lock: int) -> int:
+    """`perform` without a process of its own, which would take most of the time."""
+    tool = {"fit_scenes": fit.main, "evaluate": evaluate.main}[Path(task.command[1]).stem]
+    code = tool(task.command[2:]) or 0
+    task.mark.write_text(json.dumps({"commit": commit, "date": "2026-01-02", "machine": "this"}))
+    return code
+
+
+@pytest.mark.usefixtures("_one_thread")
 def test_rows_are_run_once_and_their_figures_gathered(tmp_path, capsys, monkeypatch):
-    """Ours and our field from scratch on tiny scenes, in real processes; the second time nothing is left to do."""
+    """Boxes are drawn, one pack held out; ours is trained, scored and adapted. The second time nothing is left to do."""
+    monkeypatch.setattr("quality.command.perform", at_once)
+    monkeypatch.setattr("hypernerf.cli.fit.keep_freed_memory", lambda: None)  # it would outlast this test
     (tmp_path / "configs").mkdir()
-    (tmp_path / "configs" / "chairs_64.yaml").write_text(TINY)
+    source = f"source: {{name: srn, root: {tmp_path / 'set'}, radius: 1.0}}"
+    (tmp_path / "configs" / "meshes_64.yaml").write_text(TINY.replace(TINY.splitlines()[1], source))
+    for number, pack in enumerate("aaaab"):
+        (tmp_path / "in" / pack).mkdir(parents=True, exist_ok=True)
+        trimesh.creation.box((1, 1 + number, 1)).export(tmp_path / "in" / pack / f"box{number}.ply")
     command = [
-        "--only", "chairs_64/ours/0", "chairs_64/scratch/0", "chairs_64/trans-inr", "--steps", "ours=3", "scratch=3",
-        "--adapt", "2", "--adapt-scenes", "1", "--out", str(tmp_path / "runs"), "--configs", str(tmp_path / "configs"),
-        "--json", str(tmp_path / "q.json"), "--table", str(tmp_path / "q.md"),
+        "--only", "meshes_64/ours/0", "meshes_64/trans-inr", "--steps", "ours=3", "--adapt", "2", "--adapt-scenes", "1",
+        "--out", str(tmp_path / "runs"), "--configs", str(tmp_path / "configs"), "--json", str(tmp_path / "q.json"),
+        "--table", str(tmp_path / "q.md"),
     ]  # fmt: skip
-    assert main(command) == 0
-    output = capsys.readouterr().out
-    assert "chairs_64/trans-inr/0: left out, give --peers" in output
-    ours, scratch = read_records(tmp_path / "q.json")
-    assert ours.row == Row("chairs_64", "ours", 0) and ours.steps == (3,) and ours.budget == Budget(30.0, 3)
-    assert set(ours.test.context_views) == {"1", "3"} and ours.test.mesh_kind == "volume"
+    with pytest.raises(InputError, match="meshes_64: its meshes are not drawn yet: give --meshes"):
+        main(command)
+    assert main([*command, "--meshes", str(tmp_path / "in"), "--hold-out", "b"]) == 0
+    assert "meshes_64/trans-inr/0: left out, give --peers" in capsys.readouterr().out
+    (ours,) = read_records(tmp_path / "q.json")
+    assert ours.row == Row("meshes_64", "ours", 0) and ours.steps == (3,) and ours.budget == Budget(30.0, 3)
+    assert set(ours.test.context_views) == {"1", "3"} and ours.test.mesh_kind == "masks" and ours.held_out.scenes == 1
     assert ours.adapted.scenes == ours.unadapted.scenes == 1 and set(ours.adapted.context_views) == {"3"}
-    assert scratch.row.method == "scratch" and scratch.steps == (3,) and set(scratch.test.context_views) == {"3"}
-    metrics = json.loads((tmp_path / "runs" / "30min_3steps" / "chairs_64" / "ours_0" / "metrics.json").read_text())
+    metrics = json.loads((tmp_path / "runs" / "30min_3steps" / "meshes_64" / "ours_0" / "metrics.json").read_text())
     assert ours.test.context_views["3"].psnr == metrics["context_views"]["3"]["psnr"]
-    assert f"{ours.test.context_views['1'].psnr:.2f}" in (tmp_path / "q.md").read_text()
+    assert f"{ours.held_out.context_views['1'].psnr:.2f}" in (tmp_path / "q.md").read_text()
     monkeypatch.setattr("quality.command.perform", lambda *_: pytest.fail("was done already"))
-    assert main(command) == 0 and read_records(tmp_path / "q.json") == [ours, scratch]
+    for again in (command, [part for part in command if part not in ("--adapt", "2")]):  # what was measured is not forgotten
+        assert main(again) == 0 and read_records(tmp_path / "q.json") == [ours]
     main([*command, "--list"])
-    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()[-3:]] == ["done", "--peers", "done"]
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()[-2:]] == ["done", "--peers"]
+
+
+def test_what_a_peer_measured_is_gathered(tmp_path):
+    """As tools/compare_peers.py writes it for a method that needs a model for each number of views."""
+    scores = {count: {"psnr": 15.0 + int(count), "ssim": 0.5, "lpips": None} for count in ("1", "3")}
+    models = {"1": {"steps": 70, "minutes": 9.5}, "3": {"steps": 60, "minutes": 9.25}}
+    metrics = {"scenes": 32, "context_views": scores, "models": models, "commit": "fedcba", "also": None}
+    metrics["also"] = {"scenes": 51, "context_views": {"3": {"psnr": 12.5, "ssim": 0.25, "lpips": None}}}
+    row, budget, settings = Row("chairs_64", "ginr-ipc", 0), Budget(9.5), Settings(tmp_path, CONFIGS)
+    (task,) = tasks_of(row, budget, settings)
+    task.folder.mkdir(parents=True)
+    (task.folder / "metrics.json").write_text(json.dumps(metrics))
+    task.mark.write_text(json.dumps({"commit": "0123", "date": "2026-01-02", "machine": "this"}))
+    found = gather(row, budget, settings)
+    assert found.steps == (70, 60) and found.minutes == (9.5, 9.25) and found.peer_commit == "fedcba"
+    assert found.learning_rate == 1e-3 and found.test.context_views["3"].psnr == 18 and found.held_out.scenes == 51
+    assert (found.commit, found.date, found.machine) == ("0123", "2026-01-02", "this")
+    assert known_records(tmp_path) == [found]
 
 
 def test_every_method_can_be_named():

@@ -27,7 +27,7 @@ METHODS = (
     Method(OURS, None, needs_clone=False),
     Method("trans-inr", 1e-3),
     Method("ginr-ipc", 1e-3, counts=(1, 3), models=2),  # a model for each number of views, as its recipe says
-    Method("pixel-nerf", 6e-4),
+    Method("pixel-nerf", 6e-4, counts=(1, 3)),  # one model; drawing its images takes longer than its training
     Method("scratch", 5e-3, counts=(3,), steps=1300, needs_clone=False),
 )
 # data sets (configs/bench/NAME.yaml) in the order of their worth, and whether other methods are run on them too

@@ -61,13 +61,13 @@ def gather(row: Row, budget: Budget, settings: Settings) -> Record:
         date=mark.date,
         commit=mark.commit,
         test=_scored(metrics),
-        **(_of_ours(folder, settings, metrics) if row.method == OURS else _of_a_peer(row, metrics)),
+        **(_of_ours(folder, metrics) if row.method == OURS else _of_a_peer(row, metrics)),
     )
     write_json(folder / RECORD, to_dict(record))
     return record
 
 
-def _of_ours(folder: Path, settings: Settings, metrics: dict[str, Any]) -> dict[str, Any]:
+def _of_ours(folder: Path, metrics: dict[str, Any]) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "steps": (metrics["training"]["step"],),
         "minutes": (round(metrics["training"]["minutes"], 2),),
@@ -75,13 +75,14 @@ def _of_ours(folder: Path, settings: Settings, metrics: dict[str, Any]) -> dict[
         "mean_field": Scores(**metrics["baselines"]["mean_field"]),
         "nearest_view": Scores(**metrics["baselines"]["nearest_view"]),
     }
-    if (folder / "held_out.json").is_file():
+    if (folder / "held_out.done").is_file():
         facts["held_out"] = _scored(_read(folder / "held_out.json"))
-    if settings.adapt:
-        adapted = _read(folder / f"adapted_{settings.adapt}.json")
-        facts["unadapted"] = _scored(adapted)
-        facts["adapted"] = Scored(adapted["scenes"], _scores(adapted["adapted"]["context_views"]))
-        facts["adapt_steps"] = settings.adapt
+    adapted = [int(path.stem.removeprefix("adapted_")) for path in folder.glob("adapted_*.done")]
+    if adapted:  # whatever this command asks for: what was once measured is kept
+        facts["adapt_steps"] = max(adapted)
+        metrics = _read(folder / f"adapted_{max(adapted)}.json")
+        facts["unadapted"] = _scored(metrics)
+        facts["adapted"] = Scored(metrics["scenes"], _scores(metrics["adapted"]["context_views"]))
     return facts
 
 
