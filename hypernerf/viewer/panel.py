@@ -16,6 +16,7 @@ from ..export import extract_mesh, moved, save_image, save_mesh
 from ..export.glb import glb_bytes
 from ..export.sheet import to_bytes
 from ..fields import SceneField
+from ..files import make_folder
 from ..types import InputError
 from .draw import Painter
 from .scene import Asked, Context, Scenes, plain, shown_field
@@ -27,6 +28,7 @@ BESIDE, INSTEAD, HIDDEN = "beside the field", "instead of the field", "hidden"
 APART = 1.8  # between field and mesh, in radii of the scene sphere
 MESH_AFTER = 0.6  # seconds without a change before the mesh is made anew
 MOST_STEPS, STILL_SIZE = 400, 2048
+TURN = math.radians(35)
 FRUSTUM = 0.2  # size of a context camera, in radii of the scene sphere
 
 
@@ -172,6 +174,7 @@ class Panel:
     def _write_mesh(self, client: viser.ClientHandle | None) -> None:
         if self._field is None:
             return
+        make_folder(self._output)
         path = next_free(self._output, self._field.name, ".glb")
         save_mesh(path, extract_mesh(self._field, self._grid.value))
         self._hand_over(client, path)
@@ -183,6 +186,7 @@ class Panel:
         picture = self._painter.still(view, min(max(view.width, view.height), STILL_SIZE))
         if picture is None:
             raise InputError("no field is shown: choose another place for the mesh")
+        make_folder(self._output)
         path = next_free(self._output, self._field.name, ".png")
         save_image(path, Image.fromarray(picture.color))
         self._hand_over(client, path)
@@ -200,10 +204,11 @@ def beside(up: tuple[float, float, float]) -> np.ndarray:
 
 
 def right_of(up: tuple[float, float, float]) -> np.ndarray:
-    """A unit vector across `up`."""
+    """A unit vector across `up`, and across no coordinate axis: objects mostly stand along these, and show more from between."""
     axis = np.asarray(up) / np.linalg.norm(up)
-    across = np.cross(axis, np.roll(axis, 1))
-    return across / np.linalg.norm(across)
+    across = np.cross(axis, np.eye(3)[np.abs(axis).argmin()])
+    across /= np.linalg.norm(across)
+    return math.cos(TURN) * across + math.sin(TURN) * np.cross(axis, across)
 
 
 def next_free(folder: Path, name: str, suffix: str) -> Path:
