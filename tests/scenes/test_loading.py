@@ -53,5 +53,5 @@ class Empty:
 
 def test_one_scene_alone_is_told_what_it_is_good_for():
     """A folder that is one scene is a test split, and nothing to train on."""
-    with pytest.raises(InputError, match=r"my_chair: no usable scene in split 'train': .* reconstruct"):
+    with pytest.raises(InputError, match=r"my_chair: no usable scene in split 'train': .*tools/reconstruct\.py"):
         next(load_split(Empty(), SourceConfig(root="my_chair"), "train"))
