@@ -32,13 +32,15 @@ from ..training.checkpoint import load_for_resuming, saved_steps
 from ..training.logs import append_metrics, keep_metrics_until, open_tensorboard
 from ..types import InputError
 from .common import Parser, check_writable, console, open_source, parse_config, progress_bar, sphere_of, warn
+from .continuing import continued, leave_codes
 from .finish import finish_run
 from .session import load_run, load_scenes
 from .taking_up import Settings, facts_of, refuse_changes, taken_up
 
 EXAMPLE = """  python tools/fit_scenes.py configs/quickstart.yaml --out runs/try --train.minutes 1
   python tools/fit_scenes.py configs/quickstart.yaml --out runs/try --train.minutes 1 --resume
-  python tools/fit_scenes.py configs/quickstart.yaml --out runs/try --train.minutes 2 --resume --allow-change train.minutes"""
+  python tools/fit_scenes.py configs/quickstart.yaml --out runs/try --train.minutes 2 --resume --allow-change train.minutes
+  python tools/fit_scenes.py configs/family/continual_cars.yaml --continue-from runs/continual_chairs"""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -51,6 +53,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("config", metavar="CONFIG", help="a YAML file; see configs/")
     parser.add_argument("--out", metavar="RUN", type=Path, help="run folder (default: runs/NAME of the configuration)")
     parser.add_argument("--resume", action="store_true", help="go on from RUN's newest checkpoint, if it has one")
+    parser.add_argument(
+        "--continue-from", type=Path, metavar="RUN",
+        help="start with what another run has learned; what it and the runs before it wrote is kept with train.continual.weight",
+    )  # fmt: skip
     parser.add_argument(
         "--allow-change", nargs="+", default=[], metavar="KEY",
         help="with --resume: keys or sections, such as train.steps or source.root, that may differ from how RUN was started",
@@ -65,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
         make_folder(place)
         remove_leftovers(place)
     try:
-        return _fit(settings, folder, options.allow_change)
+        return _fit(settings, folder, options.allow_change, options.continue_from)
     except KeyboardInterrupt:
         steps = saved_steps(folder)
         how = f"--resume goes on from step {steps[-1]}" if steps else "before the first step"
@@ -73,15 +79,20 @@ def main(arguments: Sequence[str]) -> int:
         return 130
 
 
-def _fit(settings: Settings, folder: Path, allowed: Sequence[str]) -> int:
+def _fit(settings: Settings, folder: Path, allowed: Sequence[str], earlier: Path | None) -> int:
     checkpoint = load_for_resuming(folder, warn) if saved_steps(folder) else None
+    before = None
     if checkpoint is not None:
         settings = taken_up(settings, checkpoint.state.get("facts"), allowed, folder)
+    else:
+        settings, before = continued(settings, earlier, folder)
     training, source = load_training(settings.source)
     settings, experiment = replace(settings, source=source), settings.experiment
     facts = facts_of(settings, training)
     validation = load_scenes(source, "val", sphere_of(source))
     trainer = Trainer(experiment, training, folder, facts)
+    if before is not None:
+        trainer.start_from(before.generator)
     if checkpoint is not None:
         refuse_changes(checkpoint.state["facts"], facts, allowed, folder)
         trainer.resume(checkpoint)
@@ -92,6 +103,7 @@ def _fit(settings: Settings, folder: Path, allowed: Sequence[str]) -> int:
     write_atomically(folder / "config.yaml", lambda path: path.write_text(dump_yaml(settings.to_dict())))
     if not _train(trainer, experiment, validation, folder):
         raise KeyboardInterrupt
+    leave_codes(trainer, folder)
     finish_run(load_run(folder), open_source(source), len(training))
     return 0
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from ..fields import FieldSpec, FieldWeights, initial_weights
+from ..fields import FieldDistribution, FieldSpec, FieldWeights, initial_weights
 from ..types import ContextViews, InputError
 from .hypernetwork import Hypernetwork, HypernetworkConfig
 from .image_encoder import ImageEncoder, ImageEncoderConfig
@@ -101,6 +101,12 @@ class Generator(nn.Module):
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
+    def freeze_encoder(self) -> None:
+        """From now on training changes the hypernetwork alone."""
+        for part in (self.image_encoder, self.set_encoder, self.lift):
+            if part is not None:
+                part.requires_grad_(False)
+
     def encode(self, context: ContextViews) -> SceneCode:
         stages = self.image_encoder.stages(context.images, context.cameras)
         latent = self.set_encoder(self.image_encoder.tokens(stages, context.images.shape[1]))
@@ -108,6 +114,11 @@ class Generator(nn.Module):
 
     def generate(self, code: SceneCode) -> FieldWeights:
         return FieldWeights(self.config.field, self.hypernetwork(code.latent, code.lifted))
+
+    def distribution(self, code: SceneCode) -> FieldDistribution:
+        """As `generate`, and in which directions the weights are uncertain (`hypernetwork.factors` of them, perhaps none)."""
+        mean, factors = self.hypernetwork.distribution(code.latent, code.lifted)
+        return FieldDistribution(FieldWeights(self.config.field, mean), factors)
 
     def forward(self, context: ContextViews) -> FieldWeights:
         return self.generate(self.encode(context))

@@ -19,6 +19,7 @@ from ..types import InputError, require_within
 from .grid_heads import ImageHead, PlanesHead, VolumeHead
 from .heads import HEADS
 from .lift import Lifted, LiftedShape
+from .spread import GridSpread, MatrixSpread
 
 # Deviation of generated grids' values at step 0; their base is 0. Planes are read as features by the field's network; a volume
 # is also added to its outputs, where it must not be seen yet.
@@ -37,11 +38,13 @@ class HypernetworkConfig:
     embedding: int = 128  # layer_embedding and token: size of a chunk's embedding
     token_layers: int = 3  # token
     initial_change: float = 0.1  # deviation of the generated change at step 0, as a share of the base's
+    factors: int = 0  # directions in which the weights are uncertain; 0: they are written for certain
 
     def __post_init__(self) -> None:
         limits = {
             "latent": (1, 8192), "width": (1, 8192), "layers": (0, 64), "rank": (1, 256), "chunk": (1, 1 << 16),
             "embedding": (1, 4096), "token_layers": (1, 64),
+            "factors": (0, 64),
         }  # fmt: skip
         require_within("hypernetwork", self, limits)
         if not self.initial_change > 0:
@@ -81,21 +84,42 @@ class Hypernetwork(nn.Module):
             elif value.ndim > 2:
                 head = ImageHead if lifted is None else partial(PlanesHead, lifted=lifted)
                 self.grids[name] = head(width, tuple(value.shape), PLANES_DEVIATION)
+        self.spreads = nn.ModuleDict()
+        if config.factors:
+            for name, shape in shapes.items():
+                self.spreads[name] = MatrixSpread(width, shape, config.factors, 0.2 * config.initial_change * self.scales[name])
+            for name, grid in self.grids.items():
+                self.spreads[name] = GridSpread(width, grid, config.factors)
 
     @property
     def param_shapes(self) -> dict[str, tuple[int, ...]]:
         return {name: tuple(value.shape) for name, value in self.base.items()}
 
     def forward(self, latent: Float[Tensor, "scene latent"], lifted: Lifted | None = None) -> dict[str, Tensor]:
+        return self.distribution(latent, lifted, spread=False)[0]
+
+    def distribution(
+        self, latent: Float[Tensor, "scene latent"], lifted: Lifted | None = None, spread: bool = True
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """(mean, factors): weights [scene, *shape], and the directions [scene, factor, *shape] they are uncertain in.
+
+        Without `config.factors`, or where not asked for, there are no directions. None of them changes the mean: what they are
+        read from, they read without a gradient.
+        """
         hidden = self.enter(latent)
         for block in self.blocks:
             hidden = hidden + block(hidden)
         features = self.norm(hidden)
-        result = {}
+        spreads: dict[str, nn.Module] = dict(self.spreads.items()) if spread else {}
+        mean, factors = {}, {name: spreads[name](features.detach()) for name in spreads if name not in self.grids}
         for name, factor in self.head(features).items():
             base = self.base[name]
             factor = factor.reshape(-1, *base.shape)
-            result[name] = base * (1 + factor) if self.head.multiplies else base + self.scales[name] * factor
+            mean[name] = base * (1 + factor) if self.head.multiplies else base + self.scales[name] * factor
         for name, head in self.grids.items():
-            result[name] = self.base[name] + head(features, lifted)
-        return {name: result[name] for name in self.base}
+            maps = head.hidden(features, lifted)  # type: ignore[operator]
+            mean[name] = self.base[name] + head.written(maps, lifted)  # type: ignore[operator]
+            if name in spreads:
+                factors[name] = spreads[name](features.detach(), maps.detach())
+        order = list(self.base)
+        return {name: mean[name] for name in order}, {name: factors[name] for name in order if name in factors}

@@ -23,6 +23,8 @@ from .evaluation import mean_code, mean_image
 from .experiment import Experiment
 from .finite import all_finite, too_many_skipped
 from .losses import hull_loss, reconstruction_loss
+from .objectives import further_objectives
+from .step import Step
 from .store import StoredScene, sample_batch, with_hulls
 
 
@@ -81,9 +83,12 @@ class Trainer:
         self.device = pick_device(config.device)
         self.model = Generator(experiment.generator).to(self.device)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
+        if config.continual.freeze_encoder:
+            self.model.freeze_encoder()
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), eps=1e-8, fused=True
         )
+        self.objectives = further_objectives(experiment, run)
         self.occupancy = UnionOccupancy()
         self._mean_image = mean_image(scenes)
         self.step, self.minutes, self.validated = 0, 0.0, 0
@@ -163,10 +168,12 @@ class Trainer:
         return {name: value.detach() for name, value in losses.items()}, not finite
 
     def _losses(self, batch: SceneBatch) -> dict[str, Tensor]:
-        """`total`, which is minimised, `color` (mean squared error) and `hull`, parts of it."""
+        """`total`, which is minimised, `color` (mean squared error), `hull` and the further objectives, parts of it."""
         config = self.config
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
-        weights = self.model(batch.context)
+        code = self.model.encode(batch.context)
+        written = self.model.distribution(code)
+        weights = written.mean
         if self.step % config.occupancy_every == 0:
             self.occupancy.update(weights.map(lambda t: t[:8].detach()), generator)
         scenes, rays = batch.target_colors.shape[:2]
@@ -181,6 +188,9 @@ class Trainer:
             density = radiance_field(batch.hull_points, torch.zeros_like(batch.hull_points), weights, config.backend).density
             losses["hull"] = hull_loss(density, batch.hull_inside)
             losses["total"] = loss + self.hull_weight() * losses["hull"]
+        for name, objective in self.objectives.items():
+            losses[name] = objective(self.model, Step(batch, code, written, occupancy, generator, config))
+            losses["total"] = losses["total"] + losses[name]
         return losses
 
     def _descend(self) -> None:
@@ -214,6 +224,15 @@ class Trainer:
             tensors |= {"mean_code.learned": mean.lifted.learned, "mean_code.seen": mean.lifted.seen}
         tensors["mean_image"] = self._mean_image
         save_checkpoint(self.run_dir, self.step, tensors, state, self.config.keep)
+
+    def start_from(self, generator: Generator) -> None:
+        """The first step will go on from what another run has learned. Raises `InputError` when it does not fit."""
+        try:
+            for model in (self.model, self.average):
+                model.load_state_dict(generator.state_dict())
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise InputError(f"--continue-from: the earlier run's model is another ({reason}): use its configuration") from None
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Goes on from `checkpoint`. Raises `InputError` when it does not fit."""
