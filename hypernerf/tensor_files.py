@@ -19,7 +19,9 @@ KINDS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 MAX_VALUES, MAX_DEPTH = 1_000_000, 16  # of a training state: tens of plain values a parameter, lists in lists a few deep
 
 
-def read_tensors(path: Path, limit: int = SIZE_LIMIT) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_tensors(
+    path: Path, limit: int = SIZE_LIMIT, kinds: tuple[torch.dtype, ...] = KINDS
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors of a safetensors file, as float32, and its metadata.
 
     Raises:
@@ -35,11 +37,11 @@ def read_tensors(path: Path, limit: int = SIZE_LIMIT) -> tuple[dict[str, Tensor]
             metadata = opened.metadata() or {}
     except Exception as error:  # safetensors raises types of its own and whatever torch says of its values
         raise InputError(f"{path}: not a safetensors file, or truncated ({error}): make it anew") from None
-    return {name: _finite(value, f"{path}: {name}") for name, value in tensors.items()}, metadata
+    return {name: _finite(value, f"{path}: {name}", kinds) for name, value in tensors.items()}, metadata
 
 
-def _finite(value: Tensor, what: str) -> Tensor:
-    if value.dtype not in KINDS:
+def _finite(value: Tensor, what: str, kinds: tuple[torch.dtype, ...]) -> Tensor:
+    if value.dtype not in kinds:
         raise InputError(f"{what} holds {str(value.dtype).removeprefix('torch.')}, not floating-point numbers")
     try:
         value = value.to(torch.float32)

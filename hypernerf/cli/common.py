@@ -91,6 +91,13 @@ def sphere_of(config: SourceConfig) -> SceneTransform | None:
     return config.sphere
 
 
+def add_base_option(parser: Parser) -> None:
+    parser.add_argument(
+        "--base", type=Path, metavar="FILE",
+        help="of scenes written by reconstruct.py --delta: their base file or run folder (default: the one beside the scene)",
+    )  # fmt: skip
+
+
 def open_source(config: SourceConfig) -> SceneSource:
     return scenes.open_source(config)
 

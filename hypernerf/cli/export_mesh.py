@@ -25,7 +25,7 @@ from ..fields import SceneField, load_scene_file
 from ..geometry import orbit_cameras
 from ..rendering import RenderSettings
 from ..types import InputError
-from .common import Parser, check_writable, console, tracked
+from .common import Parser, add_base_option, check_writable, console, tracked
 
 TRIANGLES = 20_000
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     options = _parser().parse_args(arguments)
     _check(options)
     check_writable(options.output.parent, "-o")
-    scene = load_scene_file(options.scene)
+    scene = load_scene_file(options.scene, options.base)
     mesh = extract_mesh(scene, options.resolution, options.level)
     count = TRIANGLES if options.triangles is None and options.texture else options.triangles
     if count is not None:
@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         "  python tools/export_mesh.py out/chair.field.safetensors -o out/chair.glb --texture --up y --origin base --check",
     )
     parser.add_argument("scene", metavar="SCENE", type=Path, help="NAME.field.safetensors of tools/reconstruct.py")
+    add_base_option(parser)
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FILE",
         help="FILE.glb, .ply or .obj; with --texture FILE.glb, or FILE.obj beside its .mtl and .png",

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..export.onnx_field import onnx_difference, save_onnx
 from ..fields import load_scene_file
 from ..types import InputError
-from .common import Parser, check_writable, console
+from .common import Parser, add_base_option, check_writable, console
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -19,12 +19,13 @@ def main(arguments: Sequence[str]) -> None:
         "  python tools/export_onnx.py out/chair.field.safetensors -o out/chair.onnx",
     )
     parser.add_argument("scene", metavar="SCENE", type=Path, help="NAME.field.safetensors of tools/reconstruct.py")
+    add_base_option(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="FILE.onnx")
     options = parser.parse_args(arguments)
     if options.output.suffix.lower() != ".onnx":
         raise InputError(f"{options.output}: unknown format {options.output.suffix!r}: use FILE.onnx")
     check_writable(options.output.parent, "-o")
-    scene = load_scene_file(options.scene)
+    scene = load_scene_file(options.scene, options.base)
     save_onnx(options.output, scene)
     opacity, color = onnx_difference(options.output, scene)
     size = options.output.stat().st_size / 1000

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..export.web import write_web_page
 from ..fields import load_scene_file
 from ..types import InputError
-from .common import Parser, check_writable, console
+from .common import Parser, add_base_option, check_writable, console
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -19,13 +19,14 @@ def main(arguments: Sequence[str]) -> None:
         "  python tools/export_web.py runs/quickstart/samples/*.field.safetensors --title Chairs -o out/chairs.html",
     )
     parser.add_argument("scenes", metavar="SCENE", type=Path, nargs="+", help="NAME.field.safetensors of tools/reconstruct.py")
+    add_base_option(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="FILE.html")
     parser.add_argument("--title", metavar="TEXT", help="the page's title (default: the first scene's name)")
     options = parser.parse_args(arguments)
     if options.output.suffix.lower() != ".html":
         raise InputError(f"{options.output}: a web page is written to FILE.html: choose another -o")
     check_writable(options.output.parent, "-o")
-    scenes = [load_scene_file(path) for path in options.scenes]
+    scenes = [load_scene_file(path, options.base) for path in options.scenes]
     write_web_page(options.output, scenes, options.title or scenes[0].name)
     size = options.output.stat().st_size / 1000
     console.print(f"{options.output}: {len(scenes)} scene{'s' * (len(scenes) > 1)}, {size:.0f} kB")

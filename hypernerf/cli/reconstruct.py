@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,11 +13,12 @@ from rich.progress import MofNCompleteColumn
 from scenes.detect import load_scene_folder, scene_format
 from scenes.source import SceneError, check_scene
 
-from ..fields import FieldWeights, save_scene_file
+from ..fields import FieldWeights, save_delta_file, save_scene_file
 from ..training import AdaptConfig, StoredScene, adapt, context_views, normalized, reconstruct, store_scene
 from ..types import InputError, SceneViews
 from .common import Parser, check_writable, console, open_source, progress_bar
 from .session import Run, load_run
+from .shared_base import run_base
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -38,10 +40,21 @@ def main(arguments: Sequence[str]) -> None:
         help="then better the field by up to this many gradient steps on the images, as many as help views that are held out; "
         "100 take about 15 seconds on two cores (default: 0, one forward pass)",
     )  # fmt: skip
+    parser.add_argument(
+        "--delta",
+        action="store_true",
+        help="write only what changes the run's base: a few kilobytes, and once for all scenes the base file beside them",
+    )
+    parser.add_argument(
+        "--coarseness", type=float, default=1.0, metavar="X",
+        help="of --delta: steps to which numbers are rounded; half of it takes about a half more bytes (default: 1)",
+    )  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="NAME.field.safetensors")
     options, overrides = parser.parse_known_args(arguments)
     if options.adapt < 0:
         raise InputError(f"--adapt {options.adapt}: give a number of steps, at least 0")
+    if not 0 < options.coarseness < math.inf:
+        raise InputError(f"--coarseness must be positive, not {options.coarseness}")
     check_writable(options.output.parent, "-o")
     run = load_run(options.run, overrides)
     _require_cameras(run, Path(options.scene), options.adapt)
@@ -51,7 +64,10 @@ def main(arguments: Sequence[str]) -> None:
     weights = _adapted(run, scene, options.adapt) if options.adapt else reconstruct(run.generator, scene, range(len(scene)))
     field = run.scene_field(options.output.name.split(".")[0], weights, scene.cameras)
     seconds = time.perf_counter() - started
-    save_scene_file(options.output, field)
+    if options.delta:
+        save_delta_file(options.output, field, run_base(run), options.coarseness)
+    else:
+        save_scene_file(options.output, field)
     size = options.output.stat().st_size / 1000
     console.print(f"{options.output}: {len(scene)} views read in {seconds:.2f} s, {size:.1f} kB")
 

@@ -16,7 +16,7 @@ from ..fields import SceneField, load_scene_file
 from ..geometry import normalize_cameras, orbit_cameras
 from ..rendering import RenderSettings, render_views
 from ..types import Cameras, InputError, RenderOutput
-from .common import Parser, check_writable, console, tracked
+from .common import Parser, add_base_option, check_writable, console, tracked
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -27,6 +27,7 @@ def main(arguments: Sequence[str]) -> None:
         "  python tools/render_views.py out/chair.field.safetensors --show color depth opacity -o out/chair.gif",
     )
     parser.add_argument("scene", metavar="SCENE", type=Path, help="NAME.field.safetensors of tools/reconstruct.py")
+    add_base_option(parser)
     path = parser.add_mutually_exclusive_group()
     path.add_argument("--orbit", type=int, metavar="N", help="N views around the object (default: 36)")
     path.add_argument("--cameras", type=Path, metavar="FILE", help="transforms.json, or nerfstudio's camera path")
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str]) -> None:
     if not 1 <= options.fps <= 120:
         raise InputError(f"--fps must be between 1 and 120, not {options.fps}")
     check_writable(options.output.parent, "-o")
-    scene = load_scene_file(options.scene)
+    scene = load_scene_file(options.scene, options.base)
     cameras = _cameras(scene, options)
     settings = RenderSettings(samples=options.samples)
     views = []

@@ -79,7 +79,8 @@ class Generator(nn.Module):
         self.config = config
         latent = config.hypernetwork.latent
         image = config.encoder.image
-        self.image_encoder = ImageEncoder(image)
+        if config.hypernetwork.conditioned:
+            self.image_encoder = ImageEncoder(image)
         lift = config.encoder.lift
         if lift.resolution and not (config.field.plane_resolution or config.field.volume_resolution):
             raise InputError(
@@ -90,7 +91,8 @@ class Generator(nn.Module):
                 "encoder.lift places images by their cameras: without encoder.image.rays, set encoder.lift.resolution 0"
             )
         self.lift = Lift(lift, image.channels, image.stem) if lift.resolution else None
-        self.set_encoder = build_set_encoder(config.encoder.set, image.token_count, image.channels[-1], latent)
+        if config.hypernetwork.conditioned:
+            self.set_encoder = build_set_encoder(config.encoder.set, image.token_count, image.channels[-1], latent)
         self.hypernetwork = Hypernetwork(
             config.hypernetwork,
             initial_weights(config.field),
@@ -108,6 +110,8 @@ class Generator(nn.Module):
                 part.requires_grad_(False)
 
     def encode(self, context: ContextViews) -> SceneCode:
+        if not self.config.hypernetwork.conditioned:  # nothing of a scene is asked for
+            return SceneCode(context.images.new_zeros(len(context.images), self.config.hypernetwork.latent))
         stages = self.image_encoder.stages(context.images, context.cameras)
         latent = self.set_encoder(self.image_encoder.tokens(stages, context.images.shape[1]))
         return SceneCode(latent, None if self.lift is None else self.lift(context, stages))
@@ -116,9 +120,8 @@ class Generator(nn.Module):
         return FieldWeights(self.config.field, self.hypernetwork(code.latent, code.lifted))
 
     def distribution(self, code: SceneCode) -> FieldDistribution:
-        """As `generate`, and in which directions the weights are uncertain (`hypernetwork.factors` of them, perhaps none)."""
-        mean, factors = self.hypernetwork.distribution(code.latent, code.lifted)
-        return FieldDistribution(FieldWeights(self.config.field, mean), factors)
+        """What `generate` gives, and in which directions it is uncertain (`hypernetwork.factors` of them, perhaps none)."""
+        return FieldDistribution(self.generate(code), self.hypernetwork.factors(code.latent, code.lifted))
 
     def forward(self, context: ContextViews) -> FieldWeights:
         return self.generate(self.encode(context))

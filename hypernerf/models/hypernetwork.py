@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -37,6 +38,8 @@ class HypernetworkConfig:
     chunk: int = 512  # layer_embedding and token: weights written at a time
     embedding: int = 128  # layer_embedding and token: size of a chunk's embedding
     token_layers: int = 3  # token
+    conditioned: bool = True  # false: static, the same network whatever the latent (Ha et al. 2016)
+    learn_base: bool = True  # false: the base stays as the seed drew it, and need not be kept
     initial_change: float = 0.1  # deviation of the generated change at step 0, as a share of the base's
     factors: int = 0  # directions in which the weights are uncertain; 0: they are written for certain
 
@@ -63,15 +66,20 @@ class Hypernetwork(nn.Module):
 
     def __init__(self, config: HypernetworkConfig, base: Mapping[str, Tensor], lifted: LiftedShape | None = None) -> None:
         super().__init__()
-        self.base = nn.ParameterDict({name: nn.Parameter(value.clone()) for name, value in base.items()})
+        if lifted is not None and not config.conditioned:
+            raise InputError("hypernetwork.conditioned false writes one field for all: set encoder.lift.resolution 0")
+        self.base = nn.ParameterDict({n: nn.Parameter(value.clone(), config.learn_base) for n, value in base.items()})
         self.scales = {name: float(value.square().mean().sqrt().clamp_min(1e-3)) for name, value in base.items()}
-        width = config.width
-        self.enter = nn.Linear(config.latent, width)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
-            for _ in range(config.layers)
-        )
-        self.norm = nn.LayerNorm(width)
+        width, self.conditioned = config.width, config.conditioned
+        if config.conditioned:
+            self.enter = nn.Linear(config.latent, width)
+            self.blocks = nn.ModuleList(
+                nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+                for _ in range(config.layers)
+            )
+            self.norm = nn.LayerNorm(width)
+        else:
+            self.constant = nn.Parameter(torch.randn(width))  # in the place of features of the latent
         shapes = {n: (v.shape[0], v[0].numel()) for n, v in base.items() if v.ndim <= 2}
         options = {"rank": config.rank, "chunk": config.chunk, "embedding": config.embedding, "layers": config.token_layers}
         self.head = HEADS[config.head](width, shapes, config.initial_change, **options)
@@ -86,8 +94,9 @@ class Hypernetwork(nn.Module):
                 self.grids[name] = head(width, tuple(value.shape), PLANES_DEVIATION)
         self.spreads = nn.ModuleDict()
         if config.factors:
+            change = 0.2 * config.initial_change
             for name, shape in shapes.items():
-                self.spreads[name] = MatrixSpread(width, shape, config.factors, 0.2 * config.initial_change * self.scales[name])
+                self.spreads[name] = MatrixSpread(width, shape, config.factors, change * self.scales[name])
             for name, grid in self.grids.items():
                 self.spreads[name] = GridSpread(width, grid, config.factors)
 
@@ -95,31 +104,33 @@ class Hypernetwork(nn.Module):
     def param_shapes(self) -> dict[str, tuple[int, ...]]:
         return {name: tuple(value.shape) for name, value in self.base.items()}
 
-    def forward(self, latent: Float[Tensor, "scene latent"], lifted: Lifted | None = None) -> dict[str, Tensor]:
-        return self.distribution(latent, lifted, spread=False)[0]
-
-    def distribution(
-        self, latent: Float[Tensor, "scene latent"], lifted: Lifted | None = None, spread: bool = True
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """(mean, factors): weights [scene, *shape], and the directions [scene, factor, *shape] they are uncertain in.
-
-        Without `config.factors`, or where not asked for, there are no directions. None of them changes the mean: what they are
-        read from, they read without a gradient.
-        """
+    def _features(self, latent: Float[Tensor, "scene latent"]) -> Float[Tensor, "scene width"]:
+        if not self.conditioned:
+            return self.constant.expand(len(latent), -1)
         hidden = self.enter(latent)
         for block in self.blocks:
             hidden = hidden + block(hidden)
-        features = self.norm(hidden)
-        spreads: dict[str, nn.Module] = dict(self.spreads.items()) if spread else {}
-        mean, factors = {}, {name: spreads[name](features.detach()) for name in spreads if name not in self.grids}
+        return self.norm(hidden)
+
+    def forward(self, latent: Float[Tensor, "scene latent"], lifted: Lifted | None = None) -> dict[str, Tensor]:
+        features = self._features(latent)
+        result = {}
         for name, factor in self.head(features).items():
             base = self.base[name]
             factor = factor.reshape(-1, *base.shape)
-            mean[name] = base * (1 + factor) if self.head.multiplies else base + self.scales[name] * factor
+            result[name] = base * (1 + factor) if self.head.multiplies else base + self.scales[name] * factor
         for name, head in self.grids.items():
-            maps = head.hidden(features, lifted)  # type: ignore[operator]
-            mean[name] = self.base[name] + head.written(maps, lifted)  # type: ignore[operator]
-            if name in spreads:
-                factors[name] = spreads[name](features.detach(), maps.detach())
-        order = list(self.base)
-        return {name: mean[name] for name in order}, {name: factors[name] for name in order if name in factors}
+            result[name] = self.base[name] + head(features, lifted)
+        return {name: result[name] for name in self.base}
+
+    def factors(self, latent: Float[Tensor, "scene latent"], lifted: Lifted | None = None) -> dict[str, Tensor]:
+        """Directions [scene, factor, *shape] in which the weights are uncertain; {} without `config.factors`.
+
+        They are read from what the weights are written from, without a gradient into it: they learn, and change no mean.
+        """
+        if not self.spreads:
+            return {}
+        with torch.no_grad():
+            features = self._features(latent)
+            maps = {name: (head.hidden(features, lifted),) for name, head in self.grids.items()}  # type: ignore[operator]
+        return {name: self.spreads[name](features, *maps.get(name, ())) for name in self.base}

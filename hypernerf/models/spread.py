@@ -2,8 +2,10 @@
 
 A Gaussian over all weights whose covariance has rank K (as in low-rank variational posteriors: Ong, Nott & Smith 2018), written
 by the hypernetwork of Krueger et al. 2017 beside the mean. One z_k moves all weights together: a whole backrest can be there or
-not. Independent noise on each weight cannot say so, and averages out along a ray. Factors are a small constant times what a network
-gives: an optimizer whose steps do not know their size would else overshoot at once (seen: deviations of three times the mean).
+not. Independent noise on each weight cannot say so, and averages out along a ray.
+
+Factors are a small constant times what a network gives: an optimizer that does not know their size takes steps that are too
+long at once (seen: deviations of three times the mean).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..fields import FieldDistribution
+from ..fields import FieldWeights
 from ..models import Generator, SceneCode
 from ..rendering import OccupancyGrid
 from ..types import SceneBatch
@@ -21,7 +21,7 @@ class Step:
 
     batch: SceneBatch
     code: SceneCode
-    written: FieldDistribution
+    weights: FieldWeights
     occupancy: OccupancyGrid
     generator: torch.Generator
     config: TrainConfig

@@ -172,8 +172,7 @@ class Trainer:
         config = self.config
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
         code = self.model.encode(batch.context)
-        written = self.model.distribution(code)
-        weights = written.mean
+        weights = self.model.generate(code)
         if self.step % config.occupancy_every == 0:
             self.occupancy.update(weights.map(lambda t: t[:8].detach()), generator)
         scenes, rays = batch.target_colors.shape[:2]
@@ -189,7 +188,7 @@ class Trainer:
             losses["hull"] = hull_loss(density, batch.hull_inside)
             losses["total"] = loss + self.hull_weight() * losses["hull"]
         for name, objective in self.objectives.items():
-            losses[name] = objective(self.model, Step(batch, code, written, occupancy, generator, config))
+            losses[name] = objective(self.model, Step(batch, code, weights, occupancy, generator, config))
             losses["total"] = losses["total"] + losses[name]
         return losses
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -36,8 +34,8 @@ def _norm(values: Tensor) -> Tensor:
 def spread_objective(model: Generator, step: Step) -> Tensor:
     """Samples of the scenes' fields should be where the truth may be. Changes the factors alone, never the mean."""
     batch, config = step.batch, step.config
-    written = step.written
-    written = dataclasses.replace(written, mean=written.mean.map(Tensor.detach))
+    factors = model.hypernetwork.factors(step.code.latent, step.code.lifted)
+    written = FieldDistribution(step.weights.map(Tensor.detach), factors)
     scenes = len(written.mean)
     noise = torch.randn(SAMPLES, scenes, written.rank, generator=step.generator).to(batch.target_colors.device)
     start = int(torch.randint(SHARE, (), generator=step.generator))

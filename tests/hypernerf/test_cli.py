@@ -91,6 +91,20 @@ def test_from_images_to_file_to_views_to_mesh(run, tmp_path):
     assert "<title>A chair</title>" in (tmp_path / "page.html").read_text()
 
 
+def test_from_images_to_delta_to_views(run, tmp_path):
+    scene = tmp_path / "out" / "chair.field.safetensors"
+    code, output, error = run_tool("reconstruct", run, "--scene", "test-chairs-00001", "--views", 0, 2, "--delta", "-o", scene)
+    assert code == 0, error + output
+    assert scene.stat().st_size < 4000 and (run / "base.safetensors").is_file()
+    (beside,) = scene.parent.glob("base-*.safetensors")
+    beside.unlink()
+    code, _, error = run_tool("render_views", scene, "--orbit", 2, "--size", 16, 16, "-o", tmp_path / "views")
+    assert code == 2 and "--base" in error
+    arguments = [scene, "--base", run, "--orbit", 2, "--size", 16, 16, "-o", tmp_path / "views"]
+    code, _, error = run_tool("render_views", *arguments)
+    assert code == 0, error
+
+
 def test_resume_goes_on_or_starts_and_a_run_is_never_overwritten(run, tmp_path):
     code, _, error = run_tool("fit_scenes", run.parent / "tiny.yaml", "--out", run)
     assert code == 2 and "--resume" in error

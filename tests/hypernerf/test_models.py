@@ -36,6 +36,11 @@ def small(head="modulated", kind="mean", lift=0, mirror="none", rays=True, **fie
     )  # fmt: skip
 
 
+def static(**field) -> GeneratorConfig:
+    config = small(head="layer_embedding", **field)
+    return dataclasses.replace(config, hypernetwork=dataclasses.replace(config.hypernetwork, conditioned=False))
+
+
 def views(scenes: int, count: int, size: int = 16) -> ContextViews:
     cameras = orbit(count, size)
     batch = Cameras(cameras.camera_to_world.expand(scenes, -1, 4, 4), cameras.intrinsics.expand(scenes, -1, 4), size, size)
@@ -46,7 +51,8 @@ def views(scenes: int, count: int, size: int = 16) -> ContextViews:
 def name_of(config: GeneratorConfig) -> str:
     planes, volume = config.field.plane_resolution, config.field.volume_resolution
     lift = config.encoder.lift
-    return f"{config.hypernetwork.head}-{config.encoder.set.kind}-planes{planes}-volume{volume}-mirror_{lift.mirror}"
+    kind = config.hypernetwork.head if config.hypernetwork.conditioned else "static"
+    return f"{kind}-{config.encoder.set.kind}-planes{planes}-volume{volume}-mirror_{lift.mirror}"
 
 
 VARIANTS = [
@@ -56,6 +62,7 @@ VARIANTS = [
     small(lift=4, volume_resolution=5, plane_resolution=6, plane_channels=2, direction_frequencies=1),
     small(lift=8, volume_resolution=5, plane_resolution=6, plane_channels=2, mirror="y"),
     small(plane_resolution=7, plane_channels=2, rays=False),
+    static(plane_resolution=7, plane_channels=2),
 ]
 
 
@@ -120,6 +127,22 @@ def test_the_hypernetwork_writes_any_small_network():
         config = HypernetworkConfig(latent=8, width=16, rank=2, chunk=7, embedding=8, token_layers=1, head=head)
         written = Hypernetwork(config, base)(torch.randn(4, 8))
         assert {name: tuple(value.shape) for name, value in written.items()} == {n: (4, *v.shape) for n, v in base.items()}
+
+
+def test_a_static_hypernetwork_writes_one_field_for_all_and_a_seeded_base_is_not_learned():
+    torch.manual_seed(0)
+    config = static()
+    config = dataclasses.replace(config, hypernetwork=dataclasses.replace(config.hypernetwork, learn_base=False))
+    model = Generator(config)
+    assert {name.split(".")[0] for name, _ in model.named_parameters()} == {"hypernetwork"}
+    first, second = model(views(1, 1)), model(views(2, 3))
+    for name, value in first.tensors.items():
+        assert torch.allclose(second.tensors[name], value.expand(2, *value.shape[1:]), atol=1e-6)
+    sum(value.square().sum() for value in first.tensors.values()).backward()
+    for name, parameter in model.named_parameters():
+        assert (parameter.grad is None) == name.startswith("hypernetwork.base."), name
+    with pytest.raises(InputError, match="conditioned"):
+        Generator(dataclasses.replace(config, encoder=small(lift=4).encoder, field=small(plane_resolution=4).field))
 
 
 def test_projection_inverts_the_rays_of_pixels():

@@ -1,0 +1,26 @@
+"""family: what a hypernetwork can be. One member a file, each with a table, a picture and a JSON file of its figures."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+
+from ..common import Parser
+
+MEMBERS = {  # name -> what it shows; the module of the name is loaded when it is asked for
+    "scores": "parameters of generators against parameters written, and what the fields score, run by run",
+    "delta": "bytes a scene against dB lost, when a scene is kept as what changes a shared base",
+}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """`arguments`: a member's name, then its own. Raises `InputError` for an unknown one."""
+    listed = "".join(f"\n  {name:12} {what}" for name, what in MEMBERS.items())
+    parser = Parser(
+        "Measure one member of the family of hypernetworks on a trained run (docs/hypernetworks.md). Members:"
+        f"{listed}\nEach has a --help of its own, prints a table, and writes --json FILE and a picture -o FILE.png.",
+        "  python tools/family.py scores runs/quickstart -o out/scores.png --json out/scores.json",
+    )
+    parser.add_argument("member", metavar="MEMBER", choices=MEMBERS, help="one of the names above")
+    name = parser.parse_args(arguments[:1]).member
+    importlib.import_module(f".{name}", __package__).main(arguments[1:])
