@@ -13,12 +13,13 @@ from rich.progress import MofNCompleteColumn
 from scenes.detect import load_scene_folder, scene_format
 from scenes.source import SceneError, check_scene
 
-from ..fields import FieldWeights, save_delta_file, save_scene_file
+from ..fields import FieldWeights, save_delta_file, save_scene_file, save_spread
 from ..training import AdaptConfig, StoredScene, adapt, context_views, normalized, reconstruct, store_scene
 from ..types import InputError, SceneViews
 from .common import Parser, check_writable, console, open_source, progress_bar
 from .session import Run, load_run
 from .shared_base import run_base
+from .suggest_view import distribution_of, suggestion
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -41,6 +42,11 @@ def main(arguments: Sequence[str]) -> None:
         "100 take about 15 seconds on two cores (default: 0, one forward pass)",
     )  # fmt: skip
     parser.add_argument(
+        "--suggest-view", action="store_true",
+        help="also name the camera whose view would tell most, among the views that were not read, or around the scene; for runs "
+        "of configs/family/uncertainty.yaml",
+    )  # fmt: skip
+    parser.add_argument(
         "--delta",
         action="store_true",
         help="write only what changes the run's base: a few kilobytes, and once for all scenes the base file beside them",
@@ -58,7 +64,8 @@ def main(arguments: Sequence[str]) -> None:
     check_writable(options.output.parent, "-o")
     run = load_run(options.run, overrides)
     _require_cameras(run, Path(options.scene), options.adapt)
-    views = _select(_load(run, options.scene), options.views)
+    every = _load(run, options.scene)
+    views = _select(every, options.views)
     started = time.perf_counter()
     (scene,) = normalized([store_scene(views)], run.transform)
     weights = _adapted(run, scene, options.adapt) if options.adapt else reconstruct(run.generator, scene, range(len(scene)))
@@ -68,8 +75,15 @@ def main(arguments: Sequence[str]) -> None:
         save_delta_file(options.output, field, run_base(run), options.coarseness)
     else:
         save_scene_file(options.output, field)
+    distribution = distribution_of(run, scene, weights)
+    if distribution.rank:
+        save_spread(options.output, distribution)
     size = options.output.stat().st_size / 1000
     console.print(f"{options.output}: {len(scene)} views read in {seconds:.2f} s, {size:.1f} kB")
+    if options.suggest_view:
+        left = [number for number in range(len(every)) if number not in (options.views or range(len(every)))]
+        (others,) = normalized([store_scene(every)], run.transform)
+        console.print(suggestion(run, field, distribution, others.cameras, left))
 
 
 def _adapted(run: Run, scene: StoredScene, steps: int) -> FieldWeights:

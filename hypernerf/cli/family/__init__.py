@@ -10,6 +10,9 @@ from ..common import Parser
 MEMBERS = {  # name -> what it shows; the module of the name is loaded when it is asked for
     "scores": "parameters of generators against parameters written, and what the fields score, run by run",
     "delta": "bytes a scene against dB lost, when a scene is kept as what changes a shared base",
+    "uncertainty": "whether a run knows where it is wrong, and which view would tell it most",
+    "continual": "what runs in a row still know of the scenes of the first",
+    "stream": "dB after each view that arrives, in constant memory",
 }
 
 
