@@ -17,6 +17,7 @@ from ..types import ContextViews, InputError
 from .hypernetwork import Hypernetwork, HypernetworkConfig
 from .image_encoder import ImageEncoder, ImageEncoderConfig
 from .lift import Lift, LiftConfig, Lifted
+from .motion import Motion
 from .set_encoder import SetEncoderConfig, build_set_encoder
 
 
@@ -99,6 +100,8 @@ class Generator(nn.Module):
             lifted=None if self.lift is None else self.lift.shape,
         )
 
+        self.motion = Motion(config.hypernetwork.time, latent) if config.hypernetwork.time else None
+
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
@@ -115,6 +118,12 @@ class Generator(nn.Module):
         stages = self.image_encoder.stages(context.images, context.cameras)
         latent = self.set_encoder(self.image_encoder.tokens(stages, context.images.shape[1]))
         return SceneCode(latent, None if self.lift is None else self.lift(context, stages))
+
+    def at(self, code: SceneCode, times: Float[Tensor, scene] | None) -> SceneCode:
+        """The code of each scene at its time; `code` itself where no time is asked for, or scenes stand still."""
+        if self.motion is None or times is None:
+            return code
+        return dataclasses.replace(code, latent=self.motion(code.latent, times))
 
     def generate(self, code: SceneCode) -> FieldWeights:
         return FieldWeights(self.config.field, self.hypernetwork(code.latent, code.lifted))

@@ -41,13 +41,14 @@ class HypernetworkConfig:
     conditioned: bool = True  # false: static, the same network whatever the latent (Ha et al. 2016)
     learn_base: bool = True  # false: the base stays as the seed drew it, and need not be kept
     initial_change: float = 0.1  # deviation of the generated change at step 0, as a share of the base's
+    time: int = 0  # octaves of the time code that moves a scene's latent; 0: scenes stand still
     factors: int = 0  # directions in which the weights are uncertain; 0: they are written for certain
 
     def __post_init__(self) -> None:
         limits = {
             "latent": (1, 8192), "width": (1, 8192), "layers": (0, 64), "rank": (1, 256), "chunk": (1, 1 << 16),
             "embedding": (1, 4096), "token_layers": (1, 64),
-            "factors": (0, 64),
+            "time": (0, 8), "factors": (0, 64),
         }  # fmt: skip
         require_within("hypernetwork", self, limits)
         if not self.initial_change > 0:

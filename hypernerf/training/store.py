@@ -25,9 +25,14 @@ class StoredScene:
     cameras: Cameras
     background: Float[Tensor, 3]
     hull: UInt8[Tensor, bytes] | None = None  # as `pack_hull` gives it, where training asks for it
+    times: Float[Tensor, view] | None = None  # of scenes that move
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def views_at(self, time: float) -> list[int]:
+        """Numbers of the views of that time; of all, if the scene stands still."""
+        return [i for i in range(len(self)) if self.times is None or float(self.times[i]) == time]
 
     def image(self, index) -> Float[Tensor, "*view height width 3"]:
         return self.images[index].float() / 255
@@ -36,7 +41,8 @@ class StoredScene:
 def store_scene(views: SceneViews) -> StoredScene:
     """`views` in 8 bits (exact for 8-bit sources), cameras as they are."""
     masks = None if views.masks is None else (views.masks * 255).round().to(torch.uint8)
-    return StoredScene(views.scene_id, (views.images * 255).round().to(torch.uint8), masks, views.cameras, views.background)
+    images = (views.images * 255).round().to(torch.uint8)
+    return StoredScene(views.scene_id, images, masks, views.cameras, views.background, times=views.times)
 
 
 def normalized(scenes: Iterable[StoredScene], transform: SceneTransform) -> list[StoredScene]:
@@ -45,11 +51,14 @@ def normalized(scenes: Iterable[StoredScene], transform: SceneTransform) -> list
 
 
 def with_hulls(scenes: Iterable[StoredScene]) -> list[StoredScene]:
-    """The scenes with their visual hulls, where they have masks; about 10 ms a scene of 24 views."""
-    return [
-        scene if scene.masks is None else replace(scene, hull=pack_hull(visual_hull(scene.masks, scene.cameras)))
-        for scene in scenes
-    ]
+    """The scenes with their visual hulls, where they have masks and stand still; about 10 ms a scene of 24 views."""
+
+    def with_hull(scene: StoredScene) -> StoredScene:
+        if scene.masks is None or scene.times is not None:
+            return scene
+        return replace(scene, hull=pack_hull(visual_hull(scene.masks, scene.cameras)))
+
+    return [with_hull(scene) for scene in scenes]
 
 
 def shared_sphere(scenes: list[StoredScene], most: int = 64) -> SceneTransform:
@@ -116,8 +125,9 @@ def sample_batch(scenes: list[StoredScene], config: BatchConfig, seed: int, step
     rng = np.random.default_rng([seed, step])
     chosen = [scenes[i] for i in rng.choice(len(scenes), config.scenes, replace=len(scenes) < config.scenes)]
     context_count = int(rng.integers(config.context[0], config.context[1] + 1))
-    context = [_draw_views(scene, context_count, rng) for scene in chosen]
-    targets = [_draw_views(scene, config.views, rng) for scene in chosen]
+    moments = [0.0 if scene.times is None else float(rng.choice(scene.times.numpy())) for scene in chosen]
+    context = [_draw_views(scene, context_count, rng, 0.0) for scene in chosen]
+    targets = [_draw_views(scene, config.views, rng, moment) for scene, moment in zip(chosen, moments, strict=True)]
     pixels = torch.from_numpy(np.stack([_draw_scene_pixels(*drawn, config, rng) for drawn in zip(chosen, targets, strict=True)]))
     rays = camera_rays(_stacked_cameras(chosen, targets), pixels)
     hulls = [draw_hull_points(scene.hull, config.hull_points, rng) for scene in chosen if scene.hull is not None]
@@ -138,6 +148,7 @@ def sample_batch(scenes: list[StoredScene], config: BatchConfig, seed: int, step
         hull_points=torch.stack([points for points, _ in hulls]) if known else None,
         hull_inside=torch.stack([inside for _, inside in hulls]) if known else None,
         scene_ids=tuple(scene.scene_id for scene in chosen),
+        times=None if all(scene.times is None for scene in chosen) else torch.tensor(moments),
     )
 
 
@@ -146,8 +157,10 @@ def _reordered(values: Float[Tensor, "scene *place 3"], order: Int[Tensor, "scen
     return torch.gather(values, -1, order.reshape(len(order), *[1] * (values.ndim - 2), 3).expand_as(values))
 
 
-def _draw_views(scene: StoredScene, count: int, rng: np.random.Generator) -> Int[np.ndarray, view]:
-    return rng.choice(len(scene), count, replace=len(scene) < count)
+def _draw_views(scene: StoredScene, count: int, rng: np.random.Generator, moment: float) -> Int[np.ndarray, view]:
+    """Of a scene that moves, views of one moment."""
+    views = scene.views_at(moment)
+    return rng.choice(views, count, replace=len(views) < count)
 
 
 def _stacked_cameras(scenes: Sequence[StoredScene], views: Sequence[np.ndarray]) -> Cameras:

@@ -171,7 +171,7 @@ class Trainer:
         """`total`, which is minimised, `color` (mean squared error), `hull` and the further objectives, parts of it."""
         config = self.config
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
-        code = self.model.encode(batch.context)
+        code = self.model.at(self.model.encode(batch.context), batch.times)
         weights = self.model.generate(code)
         if self.step % config.occupancy_every == 0:
             self.occupancy.update(weights.map(lambda t: t[:8].detach()), generator)
