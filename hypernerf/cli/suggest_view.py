@@ -10,7 +10,7 @@ from ..fields import FieldDistribution, FieldWeights, SceneField
 from ..geometry import orbit_cameras
 from ..rendering import RenderSettings
 from ..training import StoredScene, context_views
-from ..training.uncertainty import view_scores
+from ..training.uncertainty import view_values
 from ..types import Cameras, InputError
 from .session import Run
 
@@ -38,9 +38,9 @@ def suggestion(run: Run, field: SceneField, distribution: FieldDistribution, cam
             field_of_view_degrees=field.field_of_view_degrees, up=torch.tensor(field.up),
         )  # fmt: skip
     small = candidates.resized(*(min(64, side) for side in (candidates.height, candidates.width)))
-    scores = view_scores(distribution, small, torch.tensor(field.background), RenderSettings(samples=24, grid=40))
-    best = int(scores.argmax())
-    more = f"{float(scores[best] / scores.mean()):.2f} times what the mean of {len(scores)} would"
+    values = view_values(distribution, small, torch.tensor(field.background), RenderSettings(samples=24, grid=40))
+    best = int(values.argmax())
+    more = f"{float(values[best]):.0%} of what is uncertain, the mean of {len(values)} {float(values.mean()):.0%}"
     if left:
         return f"view {left[best]} would tell most: {more}"
     place = torch.tensor(field.transform.center) + field.transform.radius * candidates.positions[best]

@@ -14,6 +14,9 @@ from .step import Step
 
 SAMPLES = 2  # fields a scene and step: the fewest whose energy score has no bias
 SHARE = 4  # one ray in so many is drawn from the samples
+# Independent values in an image over their noise's variance: 30 at a deviation of 0.1. On 32 scenes, 30,000 suggested views about
+# as good; 300 lost half of what they gain over any view, and with 30 the sum of squared deviations alone counts.
+EVIDENCE = 3000.0
 
 
 def energy_score(samples: Float[Tensor, "sample *place color"], truth: Float[Tensor, "*place color"]) -> Float[Tensor, "*place"]:
@@ -63,11 +66,25 @@ def predicted_deviation(
     return mean, (total / samples).sqrt()
 
 
-def view_scores(
+@torch.no_grad()
+def view_values(
     distribution: FieldDistribution, cameras: Cameras, background: Float[Tensor, 3], settings: RenderSettings
 ) -> Float[Tensor, view]:
-    """How much each view is expected to tell: the predicted squared deviation, summed over its pixels."""
-    return predicted_deviation(distribution, cameras, background, settings)[1].square().sum((1, 2))
+    """Share in 0..1 of the squared deviation, over all the cameras' pixels, that each one's view is expected to take away.
+
+    An image is mean + sum_k z_k J_k + noise, J_k: how it changes with factor k. Given the image of view v, the covariance of z is
+    S_v = (I + EVIDENCE G_v)^-1 with G_v = mean_pixels J J^T, and what is left of tr G is tr(G S_v), with G the mean of all G_v
+    (A-optimal design: Chaloner & Verdinelli 1995). The pixels' deviation alone would ask for views that are uncertain in one way.
+    """
+    rank = distribution.rank
+    fields = distribution.sample(torch.eye(rank, device=distribution.mean.device)[:, None])
+    mean = render_views(distribution.mean, cameras, background, settings).color
+    changes = [render_views(fields[k : k + 1], cameras, background, settings).color - mean for k in range(rank)]
+    change = torch.stack(changes, dim=1).flatten(2)
+    gram = change @ change.transpose(1, 2) / change.shape[-1]
+    left = torch.linalg.inv(torch.eye(rank) + EVIDENCE * gram)
+    total = gram.mean(0)
+    return 1 - torch.einsum("ij,vji->v", total, left) / total.trace().clamp_min(1e-12)
 
 
 def spearman(first: Float[Tensor, value], second: Float[Tensor, value]) -> float:

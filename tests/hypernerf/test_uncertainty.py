@@ -12,19 +12,21 @@ from scipy.stats import spearmanr
 
 from hypernerf.fields import FieldDistribution, load_spread, save_spread
 from hypernerf.models import Generator
+from hypernerf.rendering import RenderSettings
 from hypernerf.training import Trainer, context_views
 from hypernerf.training.losses import LossConfig
 from hypernerf.training.uncertainty import (
+    EVIDENCE,
     coverage,
     energy_score,
     predicted_deviation,
     sparsification_error,
     spearman,
-    view_scores,
+    view_values,
 )
-from hypernerf.types import InputError
+from hypernerf.types import InputError, RenderOutput
 
-from ..conftest import ball, tiny
+from ..conftest import ball, orbit, tiny
 
 pytestmark = pytest.mark.usefixtures("_one_thread")
 
@@ -131,8 +133,39 @@ def test_deviation_comes_from_the_factors(stored, distribution):
     assert float(none.abs().max()) == 0
     assert mean.shape == (2, 16, 16, 3)
     assert float(some.max()) > 1e-3
-    scores = view_scores(one, scene.cameras[:2], scene.background, settings)
-    assert torch.allclose(scores, some.square().sum((1, 2)))
+
+
+def test_what_a_view_tells_is_that_of_a_linear_gaussian(monkeypatch, stored, distribution):
+    """What is left of z when A z + e is seen, by the other formula, from the image's covariance: I - A^T (A A^T + s^2 I)^-1 A."""
+    one = distribution.map(lambda value: value[:1])
+    linear = torch.randn(8, 4 * 4 * 3, generator=torch.Generator().manual_seed(0)) * 3
+
+    def render(weights, cameras, background, settings):
+        value = weights.tensors["layer_0"][0].flatten()[:8] @ linear
+        image = value.reshape(1, 4, 4, 3).expand(len(cameras), -1, -1, -1)
+        return RenderOutput(image, image[..., 0], image[..., 0])
+
+    monkeypatch.setattr("hypernerf.training.uncertainty.render_views", render)
+    values = view_values(one, stored[0].cameras[:2], stored[0].background, tiny().render)
+    image = (one.factors["layer_0"][0].flatten(1)[:, :8] @ linear).double()
+    noise = torch.eye(48).double() * 48 / EVIDENCE
+    left = torch.eye(3).double() - image @ torch.linalg.inv(image.T @ image + noise) @ image.T
+    share = torch.trace(image @ image.T @ left) / torch.trace(image @ image.T)
+    assert values.tolist() == pytest.approx([1 - float(share)] * 2, rel=1e-3)
+    assert 0.05 < float(values[0]) < 0.999
+
+
+def test_the_view_that_sees_the_uncertain_side_is_suggested():
+    """A ball whose color is uncertain where x > 0: the camera there would tell most, the one opposite least."""
+    mean = ball()
+    factors = {name: torch.zeros(1, 1, *value.shape[1:]) for name, value in mean.tensors.items()}
+    towards = mean.tensors["layer_0"][0, :, 0] > 0.7  # units that are on where x > 0 alone
+    factors["layer_1"][0, 0, 1:, towards] = 1.0
+    cameras = orbit(4)
+    values = view_values(FieldDistribution(mean, factors), cameras, torch.ones(3), RenderSettings(samples=24, grid=24))
+    order = cameras.positions[:, 0].argsort()
+    assert int(values.argmax()) == int(order[-1])
+    assert int(values.argmin()) == int(order[0])
 
 
 def test_factors_lie_beside_the_scene_file(distribution, tmp_path):

@@ -16,7 +16,7 @@ from ...fields import FieldDistribution
 from ...rendering import render_views
 from ...training import StoredScene, context_views, reconstruct
 from ...training.metrics import psnr
-from ...training.uncertainty import coverage, predicted_deviation, sparsification_error, spearman, view_scores
+from ...training.uncertainty import coverage, predicted_deviation, sparsification_error, spearman, view_values
 from ...types import InputError
 from ..common import tracked
 from ..session import Run, load_run, load_scenes
@@ -95,7 +95,7 @@ def second_views(run: Run, scene: StoredScene) -> dict[str, float]:
     for candidate in candidates:
         weights = reconstruct(run.generator, scene, [FIRST, candidate])
         after.append(float(psnr(render_views(weights, scene.cameras[targets], scene.background, settings).color, truth).mean()))
-    scores = view_scores(_distribution(run, scene, [FIRST]), scene.cameras[candidates], scene.background, settings)
+    scores = view_values(_distribution(run, scene, [FIRST]), scene.cameras[candidates], scene.background, settings)
     positions = torch.nn.functional.normalize(scene.cameras.positions, dim=-1)
     farthest = int((positions[candidates] @ positions[FIRST]).argmin())
     return {
