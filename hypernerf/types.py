@@ -82,6 +82,7 @@ class SceneViews:
     background: Float[Tensor, 3]
     masks: Float[Tensor, "view height width"] | None = None  # coverage by the object
     depths: Float[Tensor, "view height width"] | None = None
+    times: Float[Tensor, view] | None = None  # of scenes that move, from 0 to 1
 
     def __len__(self) -> int:
         return self.images.shape[0]
@@ -94,6 +95,7 @@ class SceneViews:
             images=self.images[index],
             masks=None if self.masks is None else self.masks[index],
             depths=None if self.depths is None else self.depths[index],
+            times=None if self.times is None else self.times[index],
         )
 
 
@@ -177,6 +179,7 @@ class SceneBatch:
     hull_points: Float[Tensor, "scene point 3"] | None = None  # in the unit sphere
     hull_inside: Float[Tensor, "scene point"] | None = None  # 1 in the visual hull of all the scene's views, 0 outside
     scene_ids: tuple[str, ...] = ()  # for messages
+    times: Float[Tensor, scene] | None = None  # of the targets, where scenes move; their context is of time 0
 
     def to(self, device: torch.device | str) -> SceneBatch:
         """The whole batch on a device."""

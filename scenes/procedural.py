@@ -16,6 +16,7 @@ from hypernerf.types import Cameras, InputError, SceneViews, require_within
 
 from .cache import cached_pixels, save_pixels
 from .categories import CATEGORIES
+from .moving import MOVING, TIMES, shapes_in_time
 from .orbits import subpixel_rays, surrounding_cameras
 from .shape import Shape
 from .source import SPLITS, SourceConfig, Split, register_source
@@ -39,6 +40,7 @@ class ProceduralConfig(SourceConfig):
     size: int = 64  # pixels along a side
     seed: int = 0
     depths: bool = False  # keep exact depth too
+    moving: bool = False  # wheels turn, arms swing: views take turns in time
     cache: str | None = None  # folder; None: $HYPERNERF_CACHE, else ~/.cache/hypernerf
 
     def __post_init__(self) -> None:
@@ -46,6 +48,9 @@ class ProceduralConfig(SourceConfig):
         unknown = [name for name in self.categories if name not in CATEGORIES]
         if unknown or not self.categories:
             raise InputError(f"source.categories: choose among {', '.join(CATEGORIES)}, not {unknown or 'none'}")
+        still = [name for name in self.categories if name not in MOVING]
+        if self.moving and still:
+            raise InputError(f"source.moving: {', '.join(still)} have no parts that move, only {' and '.join(MOVING)} do")
         scenes = (1, 10_000_000)
         views = (1, 10_000)
         limits = {"train_scenes": scenes, "val_scenes": scenes, "test_scenes": scenes, "views": views, "size": (1, 4096)}
@@ -79,12 +84,22 @@ class ProceduralSource:
             save_pixels(path, pixels)
         images = torch.from_numpy(pixels[..., :3]).float() / 255
         masks = torch.from_numpy(pixels[..., 3]).float() / 255
-        return SceneViews(scene_id, cameras, images, torch.tensor(self.config.background), masks, depths)
+        return SceneViews(scene_id, cameras, images, torch.tensor(self.config.background), masks, depths, self._times(views))
 
     def shape(self, scene_id: str) -> Shape:
-        """The exact object, in the same coordinates as the cameras."""
+        """The exact object, in the same coordinates as the cameras; at time 0 if it moves."""
+        return self._shapes(scene_id)[0]
+
+    def _shapes(self, scene_id: str) -> list[Shape]:
+        """At all times of the scene."""
         category = scene_id.split("-")[1]
-        return Shape.fitted(CATEGORIES[category](self._rng(scene_id, "shape")))
+        parts = CATEGORIES[category](self._rng(scene_id, "shape"))
+        if not self.config.moving:
+            return [Shape.fitted(parts)]
+        return shapes_in_time(category, parts, [number / TIMES for number in range(TIMES)])
+
+    def _times(self, views: int) -> torch.Tensor | None:
+        return torch.arange(views) % TIMES / TIMES if self.config.moving else None
 
     def _rng(self, scene_id: str, purpose: str) -> np.random.Generator:
         split, category, number = scene_id.split("-")
@@ -92,9 +107,18 @@ class ProceduralSource:
         return np.random.default_rng([self.config.seed, *place, ("shape", "cameras").index(purpose)])
 
     def _render(self, scene_id: str, cameras: Cameras) -> tuple[np.ndarray, torch.Tensor]:
+        shapes, size = self._shapes(scene_id), (len(cameras), cameras.height, cameras.width)
+        image, depth = np.empty((*size, 4), np.uint8), torch.empty(size)
+        for number, shape in enumerate(shapes):
+            its = slice(number, None, len(shapes))
+            if len(cameras[its]):
+                image[its], depth[its] = self._render_shape(shape, cameras[its])
+        return image, depth
+
+    def _render_shape(self, shape: Shape, cameras: Cameras) -> tuple[np.ndarray, torch.Tensor]:
         rays = camera_rays(cameras)
         origins, directions = rays.origins.reshape(-1, 3).numpy(), rays.directions.reshape(-1, 3).numpy()
-        shape, background = self.shape(scene_id), np.array(self.config.background, dtype=np.float32)
+        background = np.array(self.config.background, dtype=np.float32)
 
         def look(origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             hits = shape.cast(origins, directions)
@@ -114,6 +138,7 @@ class ProceduralSource:
 def _digest(config: ProceduralConfig, split: str) -> str:
     """Of all that decides about the pixels of a scene of this name."""
     facts = {"views": config.views_of(split), "size": config.size, "seed": config.seed, "background": config.background}
+    facts |= {"moving": TIMES} if config.moving else {}
     return hashlib.sha256(json.dumps([VERSION, facts], sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -35,6 +36,7 @@ from ..training.logs import append_metrics, keep_metrics_until, open_tensorboard
 from ..training.streaming import SceneStream
 from ..types import InputError
 from .common import Parser, check_writable, console, open_source, parse_config, progress_bar, sphere_of, warn, write_json
+from .continuing import continued, leave_codes
 from .finish import finish_run
 from .session import load_run, load_scenes
 from .streamed import open_stream, streams
@@ -43,7 +45,8 @@ from .taking_up import Settings, facts_of, refuse_changes, taken_up
 EXAMPLE = """  python tools/fit_scenes.py configs/quickstart.yaml --out runs/try --train.minutes 1
   python tools/fit_scenes.py configs/quickstart.yaml --out runs/try --train.minutes 1 --resume
   python tools/fit_scenes.py configs/quickstart.yaml --out runs/try --train.minutes 2 --resume --allow-change train.minutes
-  torchrun --nproc-per-node 2 tools/fit_scenes.py configs/quickstart.yaml --out runs/two --train.minutes 1   # docs/scale.md"""
+  torchrun --nproc-per-node 2 tools/fit_scenes.py configs/quickstart.yaml --out runs/two --train.minutes 1   # docs/scale.md
+  python tools/fit_scenes.py configs/family/continual_cars.yaml --continue-from runs/continual_chairs"""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -56,6 +59,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("config", metavar="CONFIG", help="a YAML file; see configs/")
     parser.add_argument("--out", metavar="RUN", type=Path, help="run folder (default: runs/NAME of the configuration)")
     parser.add_argument("--resume", action="store_true", help="go on from RUN's newest checkpoint, if it has one")
+    parser.add_argument(
+        "--continue-from", type=Path, metavar="RUN",
+        help="start with what another run has learned; what it and the runs before it wrote is kept with train.continual.weight",
+    )  # fmt: skip
     parser.add_argument(
         "--allow-change", nargs="+", default=[], metavar="KEY",
         help="with --resume: keys or sections, such as train.steps or source.root, that may differ from how RUN was started",
@@ -70,7 +77,7 @@ def main(arguments: Sequence[str]) -> int:
             if team.writes:
                 _prepare(folder, options.resume)
         try:
-            metrics = _fit(settings, folder, options.allow_change, team)
+            metrics = _fit(settings, folder, options, team)
         except KeyboardInterrupt:
             steps = saved_steps(folder)
             how = f"--resume goes on from step {steps[-1]}" if steps else "before the first step"
@@ -91,9 +98,9 @@ def _prepare(folder: Path, resume: bool) -> None:
         remove_leftovers(place)
 
 
-def _fit(settings: Settings, folder: Path, allowed: Sequence[str], team: Alone) -> dict[str, Any] | None:
+def _fit(settings: Settings, folder: Path, options: argparse.Namespace, team: Alone) -> dict[str, Any] | None:
     """The finished run's metrics, for the process that writes. Raises `KeyboardInterrupt` if interrupted, checkpoint written."""
-    checkpoint = None
+    allowed, checkpoint, before = options.allow_change, None, None
     with team.together():
         if team.writes and saved_steps(folder):
             checkpoint = load_for_resuming(folder, warn)
@@ -101,6 +108,8 @@ def _fit(settings: Settings, folder: Path, allowed: Sequence[str], team: Alone) 
     with team.together():
         if checkpoint is not None:
             settings = taken_up(settings, checkpoint.state.get("facts"), allowed, folder)
+        else:
+            settings, before = continued(settings, options.continue_from, folder)
     training, source = team.leader_first(
         lambda: open_stream(settings) if streams(settings.source) else load_training(settings.source)
     )
@@ -112,6 +121,8 @@ def _fit(settings: Settings, folder: Path, allowed: Sequence[str], team: Alone) 
         team.refuse_unlike("configuration and scenes", repr((experiment, facts["scenes"])))
     with team.together():
         trainer = Trainer(experiment, training, folder, facts, team)
+        if before is not None:
+            trainer.start_from(before.generator)
         if checkpoint is not None:
             refuse_changes(checkpoint.state["facts"], facts, allowed, folder)
             trainer.resume(checkpoint)
@@ -125,6 +136,8 @@ def _fit(settings: Settings, folder: Path, allowed: Sequence[str], team: Alone) 
     finally:
         if isinstance(training, SceneStream):
             training.close()
+    if team.writes:
+        leave_codes(trainer, folder)
     team.leave()
     return finish_run(load_run(folder), open_source(source), len(training)) if team.writes else None
 

@@ -10,13 +10,14 @@ from typing import Any
 
 from rich.progress import MofNCompleteColumn
 
-from ..fields import save_delta_file, save_scene_file
-from ..training import Adaptation
+from ..fields import save_delta_file, save_scene_file, save_spread
+from ..training import Adaptation, normalized, store_scene
 from ..types import InputError
 from .common import Parser, check_writable, console, progress_bar, warn, write_json
 from .reconstruction import choose_views, open_scene, reconstruction, require_cameras, traps_in
 from .session import load_run
 from .shared_base import run_base
+from .suggest_view import distribution_of, suggestion
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -37,6 +38,11 @@ def main(arguments: Sequence[str]) -> None:
         "--adapt", type=int, default=0, metavar="STEPS",
         help="then better the field by up to this many gradient steps on the images, as many as help views that are held out; "
         "100 take about 15 seconds on two cores (default: 0, one forward pass)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--suggest-view", action="store_true",
+        help="also name the camera whose view would tell most, among the views that were not read, or around the scene; for runs "
+        "of configs/family/uncertainty.yaml",
     )  # fmt: skip
     parser.add_argument(
         "--delta",
@@ -72,10 +78,18 @@ def main(arguments: Sequence[str]) -> None:
         save_delta_file(options.output, result.field, run_base(run), options.coarseness)
     else:
         save_scene_file(options.output, result.field)
+    (scene,) = normalized([store_scene(views)], run.transform)
+    distribution = distribution_of(run, scene, result.field.weights)
+    if distribution.rank:
+        save_spread(options.output, distribution)
     size = options.output.stat().st_size
     if result.adaptation is not None:
         _print_adaptation(result.adaptation, options.adapt, len(views))
     console.print(f"{options.output}: {len(views)} views read in {seconds:.2f} s, {size / 1000:.1f} kB")
+    if options.suggest_view:
+        left = [number for number in range(len(every)) if number not in (options.views or range(len(every)))]
+        (others,) = normalized([store_scene(every)], run.transform)
+        console.print(suggestion(run, result.field, distribution, others.cameras, left))
     found = {"scene": views.scene_id, "views": len(views), "seconds": round(seconds, 3), "bytes": size}
     write_json(options.json, {**found, "adaptation": None if result.adaptation is None else _evidence(result.adaptation)})
 

@@ -11,10 +11,11 @@ import torch
 from scenes.camera_path import read_camera_path
 
 from ..export import save_frames
-from ..export.maps import KINDS, view_picture
-from ..fields import SceneField, load_scene_file
+from ..export.maps import KINDS, deviation_colors, view_picture
+from ..fields import SceneField, load_scene_file, load_spread
 from ..geometry import normalize_cameras, orbit_cameras
 from ..rendering import RenderSettings, render_views
+from ..training.uncertainty import predicted_deviation
 from ..types import Cameras, InputError, RenderOutput
 from .common import Parser, check_writable, console, tracked
 
@@ -24,7 +25,8 @@ def main(arguments: Sequence[str]) -> None:
         "Render a scene file: a turn around the object, or given cameras (nerfstudio's transforms.json or camera path: OpenGL "
         "axes, the units of the scene's own cameras); colors, depth and opacity side by side.",
         "  python tools/render_views.py out/chair.field.safetensors --orbit 36 --size 128 128 -o out/chair.mp4\n"
-        "  python tools/render_views.py out/chair.field.safetensors --show color depth opacity -o out/chair.gif",
+        "  python tools/render_views.py out/chair.field.safetensors --show color depth opacity -o out/chair.gif\n"
+        "  python tools/render_views.py out/chair.field.safetensors --uncertainty -o out/uncertain.gif",
     )
     parser.add_scene()
     path = parser.add_mutually_exclusive_group()
@@ -40,6 +42,11 @@ def main(arguments: Sequence[str]) -> None:
         metavar="WHAT",
         help="color, depth, opacity, side by side (default: color)",
     )
+    parser.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="beside it, how uncertain each pixel is: dark blue where it is certain, yellow where sampled fields differ most",
+    )
     parser.add_argument("--fps", type=int, default=20, metavar="N", help="frames a second of a video (default: 20)")
     parser.add_argument("--samples", type=int, default=64, metavar="N", help="points a ray (default: 64)")
     parser.add_output("FILE.mp4, FILE.gif, or a folder for 0000.png …", metavar="OUT")
@@ -52,12 +59,20 @@ def main(arguments: Sequence[str]) -> None:
     scene = load_scene_file(options.scene, options.base)
     cameras = _cameras(scene, options)
     settings = RenderSettings(samples=options.samples)
-    views = []
+    distribution = load_spread(options.scene, scene.weights) if options.uncertainty else None
+    views, deviations = [], []
     for number in tracked(range(len(cameras)), "render"):
         view = render_views(scene.weights, cameras[number : number + 1], torch.tensor(scene.background), settings)
         views.append(RenderOutput(view.color[0], view.opacity[0], view.depth[0]))
+        if distribution is not None:
+            background = torch.tensor(scene.background)
+            deviations.append(predicted_deviation(distribution, cameras[number : number + 1], background, settings)[1][0].numpy())
     near, far = _depth_range(views)
     frames = [view_picture(view, options.show, (near, far), scene.background) for view in views]
+    if deviations:
+        most = float(np.quantile(deviations, 0.99))
+        frames = [np.concatenate([f, deviation_colors(d, most)], axis=1) for f, d in zip(frames, deviations, strict=True)]
+        console.print(f"deviations from 0 (dark blue) to {most:.3g} (yellow) of colors in 0..1")
     save_frames(options.output, np.stack(frames), options.fps)
     console.print(f"{options.output}: {len(frames)} views of {cameras.height}x{cameras.width}")
     if "depth" in options.show:

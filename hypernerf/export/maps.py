@@ -42,3 +42,8 @@ def depth_colors(depth: Float[Array, "height width"], depth_range: tuple[float, 
     place = np.clip((depth - near) / (far - near), 0, 1) * (len(SCALE) - 1)
     channels = [np.interp(place, np.arange(len(SCALE)), SCALE[:, channel]) for channel in range(3)]
     return np.stack(channels, axis=-1).round().astype(np.uint8)
+
+
+def deviation_colors(deviation: Float[Array, "height width"], most: float) -> UInt8[Array, "height width 3"]:
+    """False colors of how uncertain colors are: dark blue where they are certain, yellow at `most` and beyond."""
+    return depth_colors(deviation, (max(most, 1e-6), 0.0))

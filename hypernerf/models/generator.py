@@ -12,11 +12,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from ..fields import FieldSpec, FieldWeights, initial_weights
+from ..fields import FieldDistribution, FieldSpec, FieldWeights, initial_weights
 from ..types import ContextViews, InputError
 from .hypernetwork import Hypernetwork, HypernetworkConfig
 from .image_encoder import ImageEncoder, ImageEncoderConfig
 from .lift import Lift, LiftConfig, Lifted
+from .motion import Motion
 from .seen import SeenReader
 from .set_encoder import SetEncoderConfig, build_set_encoder
 from .sizes import SizesConfig, names_in_largest, size_name
@@ -104,6 +105,8 @@ class Generator(nn.Module):
         )
         self.written = config.field  # what is written where no other field is asked for
 
+        self.motion = Motion(config.hypernetwork.time, latent) if config.hypernetwork.time else None
+
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
@@ -114,12 +117,24 @@ class Generator(nn.Module):
             if isinstance(module, SeenReader):
                 module.backend = name
 
+    def freeze_encoder(self) -> None:
+        """From now on training changes the hypernetwork alone."""
+        for part in (self.image_encoder, self.set_encoder, self.lift):
+            if part is not None:
+                part.requires_grad_(False)
+
     def encode(self, context: ContextViews) -> SceneCode:
         if not self.config.hypernetwork.conditioned:  # nothing of a scene is asked for
             return SceneCode(context.images.new_zeros(len(context.images), self.config.hypernetwork.latent))
         stages = self.image_encoder.stages(context.images, context.cameras)
         latent = self.set_encoder(self.image_encoder.tokens(stages, context.images.shape[1]))
         return SceneCode(latent, None if self.lift is None else self.lift(context, stages))
+
+    def at(self, code: SceneCode, times: Float[Tensor, scene] | None) -> SceneCode:
+        """The code of each scene at its time; `code` itself where no time is asked for, or scenes stand still."""
+        if self.motion is None or times is None:
+            return code
+        return dataclasses.replace(code, latent=self.motion(code.latent, times))
 
     def generate(self, code: SceneCode, spec: FieldSpec | None = None) -> FieldWeights:
         """Field weights of the architecture `spec`, one of `config.sizes`; None: of `written`."""
@@ -128,6 +143,10 @@ class Generator(nn.Module):
             return FieldWeights(spec, self.hypernetwork(code.latent, code.lifted))
         tensors = self.hypernetwork(code.latent, code.lifted, size_name(spec))
         return FieldWeights(spec, {name: tensors[there] for name, there in names_in_largest(spec, largest).items()})
+
+    def distribution(self, code: SceneCode) -> FieldDistribution:
+        """What `generate` gives, and in which directions it is uncertain (`hypernetwork.factors` of them, perhaps none)."""
+        return FieldDistribution(self.generate(code), self.hypernetwork.factors(code.latent, code.lifted))
 
     def forward(self, context: ContextViews, spec: FieldSpec | None = None) -> FieldWeights:
         return self.generate(self.encode(context), spec)

@@ -1,7 +1,8 @@
 """How images and volumes among the weights are written: neighbors in a grid belong together, and a convolution knows it.
 
 Each head maps features [scene, width], and what was lifted into the scene, to changes [scene, *shape] of the base. Their
-deviation at step 0 is `initial_change`.
+deviation at step 0 is `initial_change`. It does so in two strides, so that others may read what lies between: `hidden` gives
+maps [scene * images, inside, *grid], and `written` the change.
 """
 
 from __future__ import annotations
@@ -43,14 +44,21 @@ class ImageHead(nn.Module):
         size = max(shape[-2:])
         self.start = nn.Linear(width, self.images * 2 * channels * 16)
         self.layers = _upwards(2 * channels, channels, size)
-        self.write = _small_conv(channels if size > 4 else 2 * channels, shape[-3], initial_change)
+        self.inside = channels if size > 4 else 2 * channels
+        self.write = _small_conv(self.inside, shape[-3], initial_change)
 
     def forward(self, features: Tensor, lifted: Lifted | None = None) -> Tensor:
+        return self.written(self.hidden(features, lifted), lifted)
+
+    def hidden(self, features: Tensor, lifted: Lifted | None) -> Tensor:
         images = torch.relu(self.start(features)).reshape(len(features) * self.images, -1, 4, 4)
         images = self.layers(images)
         if images.shape[-2:] != self.shape[-2:]:
             images = nn.functional.interpolate(images, self.shape[-2:], mode="bilinear")
-        return self.write(images).reshape(len(features), *self.shape)
+        return images
+
+    def written(self, hidden: Tensor, lifted: Lifted | None) -> Tensor:
+        return self.write(hidden).reshape(-1, *self.shape)
 
 
 class PlanesHead(nn.Module):
@@ -66,6 +74,7 @@ class PlanesHead(nn.Module):
         if shape[:-3] != (3,):
             raise ValueError(f"lifted volumes condition three planes, not a tensor of shape {shape}")
         self.shape, self.size, self.fine = shape, lifted.size, lifted.fine
+        self.images, self.inside = 3, channels // 2
         self.start = nn.Linear(width, 3 * 2 * channels * 16)
         self.layers = _upwards(2 * channels, channels, lifted.size)
         coarse = channels if lifted.size > 4 else 2 * channels
@@ -76,6 +85,9 @@ class PlanesHead(nn.Module):
         self.write = _small_conv(channels // 2, shape[-3], initial_change)
 
     def forward(self, features: Tensor, lifted: Lifted) -> Tensor:
+        return self.written(self.hidden(features, lifted), lifted)
+
+    def hidden(self, features: Tensor, lifted: Lifted) -> Tensor:
         images = self.layers(torch.relu(self.start(features)).reshape(len(features) * 3, -1, 4, 4))
         images = nn.functional.interpolate(images, (self.size, self.size), mode="nearest")
         images = torch.relu(images + self.learned(lifted.learned))
@@ -85,7 +97,10 @@ class PlanesHead(nn.Module):
         images = torch.relu(self.sharpen(images))
         if images.shape[-2:] != self.shape[-2:]:
             images = nn.functional.interpolate(images, self.shape[-2:], mode="bilinear")
-        return self.write(images).reshape(len(features), *self.shape)
+        return images
+
+    def written(self, hidden: Tensor, lifted: Lifted) -> Tensor:
+        return self.write(hidden).reshape(-1, *self.shape)
 
 
 class _Collapse(nn.Module):
@@ -115,7 +130,7 @@ class VolumeHead(nn.Module):
         self, width: int, shape: tuple[int, ...], initial_change: float, lifted: LiftedShape, channels: int = 16
     ) -> None:
         super().__init__()
-        self.shape = shape
+        self.shape, self.images, self.inside = shape, 1, channels
         self.start = nn.Linear(width, channels * self.COARSE**3)
         self.mixed = lifted.mixed  # what is seen is mixed into the learned features already
         self.around = nn.Conv3d(self.mixed, channels, 3, padding=1)
@@ -123,12 +138,18 @@ class VolumeHead(nn.Module):
         self.here = nn.Parameter(torch.randn(shape[1], lifted.features) * initial_change / math.sqrt(lifted.features))
 
     def forward(self, features: Tensor, lifted: Lifted) -> Tensor:
+        return self.written(self.hidden(features, lifted), lifted)
+
+    def hidden(self, features: Tensor, lifted: Lifted) -> Tensor:
         volume = lifted.learned
         coarse = self.start(features).unflatten(-1, (-1, *(self.COARSE,) * 3))
         mixed = volume[:, : self.mixed].contiguous(memory_format=torch.channels_last_3d)  # a quarter faster
         hidden = self.around(mixed) + nn.functional.interpolate(coarse, volume.shape[-3:], mode="trilinear")
-        hidden = torch.relu(hidden).flatten(2)
-        written = project_channels(self.write.weight, hidden) + self.write.bias[:, None]
+        return torch.relu(hidden)
+
+    def written(self, hidden: Tensor, lifted: Lifted) -> Tensor:
+        volume = lifted.learned
+        written = project_channels(self.write.weight, hidden.flatten(2)) + self.write.bias[:, None]
         written = written + project_channels(self.here, volume.flatten(2))
         written = written.unflatten(-1, volume.shape[-3:])
         if written.shape[-3:] != self.shape[-3:]:

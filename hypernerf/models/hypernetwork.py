@@ -21,6 +21,7 @@ from .grid_heads import ImageHead, PlanesHead, VolumeHead
 from .heads import HEADS
 from .lift import Lifted, LiftedShape
 from .sizes import Shapes, Slices
+from .spread import GridSpread, MatrixSpread
 
 # Deviation of generated grids' values at step 0; their base is 0. Planes are read as features by the field's network; a volume
 # is also added to its outputs, where it must not be seen yet.
@@ -41,11 +42,14 @@ class HypernetworkConfig:
     conditioned: bool = True  # false: static, the same network whatever the latent (Ha et al. 2016)
     learn_base: bool = True  # false: the base stays as the seed drew it, and need not be kept
     initial_change: float = 0.1  # deviation of the generated change at step 0, as a share of the base's
+    time: int = 0  # octaves of the time code that moves a scene's latent; 0: scenes stand still
+    factors: int = 0  # directions in which the weights are uncertain; 0: they are written for certain
 
     def __post_init__(self) -> None:
         limits = {
             "latent": (1, 8192), "width": (1, 8192), "layers": (0, 64), "rank": (1, 256), "chunk": (1, 1 << 16),
             "embedding": (1, 4096), "token_layers": (1, 64),
+            "time": (0, 8), "factors": (0, 64),
         }  # fmt: skip
         require_within("hypernetwork", self, limits)
         if not self.initial_change > 0:
@@ -98,6 +102,13 @@ class Hypernetwork(nn.Module):
                 head = ImageHead if lifted is None else partial(PlanesHead, lifted=lifted)
                 self.grids[name] = head(width, tuple(value.shape), PLANES_DEVIATION)
         self.slices = Slices(width, self.param_shapes, smaller)
+        self.spreads = nn.ModuleDict()
+        if config.factors:
+            change = 0.2 * config.initial_change
+            for name, shape in shapes.items():
+                self.spreads[name] = MatrixSpread(width, shape, config.factors, change * self.scales[name])
+            for name, grid in self.grids.items():
+                self.spreads[name] = GridSpread(width, grid, config.factors)
 
     @property
     def param_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -131,3 +142,15 @@ class Hypernetwork(nn.Module):
         for name, head in self.grids.items():
             result[name] = bases[name] + head(features, lifted)
         return {name: result[name] for name in bases}
+
+    def factors(self, latent: Float[Tensor, "scene latent"], lifted: Lifted | None = None) -> dict[str, Tensor]:
+        """Directions [scene, factor, *shape] in which the weights are uncertain; {} without `config.factors`.
+
+        They are read from what the weights are written from, without a gradient into it: they learn, and change no mean.
+        """
+        if not self.spreads:
+            return {}
+        with torch.no_grad():
+            features = self._features(latent)
+            maps = {name: (head.hidden(features, lifted),) for name, head in self.grids.items()}  # type: ignore[operator]
+        return {name: self.spreads[name](features, *maps.get(name, ())) for name in self.base}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..geometry import cell_points, project
 from ..types import ContextViews, InputError, require_within
-from .seen import COLORS, ball_cells, block_reader, look, sample_images
+from .seen import COLORS, Looks, ball_cells, block_reader, look, looks, sample_images
 
 
 @dataclass(frozen=True)
@@ -86,16 +86,32 @@ class Lift(nn.Module):
 
     def forward(self, context: ContextViews, stages: Sequence[Float[Tensor, "image channel rows columns"]]) -> Lifted:
         """`stages` as `ImageEncoder.stages` gives them for the context's images."""
-        size = self.config.resolution
+        learned = self.sampled(context, stages)
+        return self.fused(learned.mean(1), learned.amax(1), look(context, self.fine_points))
+
+    def sampled(self, context: ContextViews, stages: Sequence[Tensor]) -> Float[Tensor, "scene view channel point"]:
+        """Each view's features at the coarse grid's points."""
         where = project(self.points, context.cameras).flatten(0, 1)
         merged = self._merged(stages)
         # feature i of the finest stage is centered on pixel stride * i, whose own center is at stride * i + 0.5
         share = 0.5 - 0.5 / self.stride
         shift = torch.tensor([share / merged.shape[-1], share / merged.shape[-2]], dtype=where.dtype, device=where.device)
-        learned = sample_images(merged, where + shift).unflatten(0, context.images.shape[:2])
-        volume = torch.cat([learned.mean(1), learned.amax(1)], dim=1)
+        return sample_images(merged, where + shift).unflatten(0, context.images.shape[:2])
+
+    def looks(self, context: ContextViews) -> Looks:
+        """What each view shows at the fine grid's points."""
+        return looks(context, self.fine_points)
+
+    def fused(
+        self,
+        mean: Float[Tensor, "scene channel point"],
+        most: Float[Tensor, "scene channel point"],
+        seen: Float[Tensor, "scene place color"],
+    ) -> Lifted:
+        """From the mean and the maximum of `sampled` over all views, and from `look`."""
+        size = self.config.resolution
+        volume = torch.cat([mean, most], dim=1)
         mixed = (project_channels(self.mix.weight, volume) + self.mix.bias[:, None]).unflatten(-1, (size, size, size))
-        seen = look(context, self.fine_points)
         read, colors = self.mix_seen.with_means(seen)
         if self.mirror_axis is not None:
             here, mirrored = mixed.chunk(2, dim=1)

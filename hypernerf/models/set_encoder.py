@@ -1,4 +1,4 @@
-"""The views of a scene, as a set, to one latent: any number of views, in any order."""
+"""The views of a scene, as a set or one after the other, to one latent: any number of views."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..types import InputError, require_within
 
 @dataclass(frozen=True)
 class SetEncoderConfig:
-    kind: Literal["mean", "attention"] = "mean"
+    kind: Literal["mean", "attention", "recurrent"] = "mean"
     width: int = 512
     queries: int = 16  # attention only: learned queries that read the tokens of all views
     layers: int = 4  # attention only
@@ -39,6 +39,26 @@ class MeanSetEncoder(nn.Module):
 
     def forward(self, tokens: Float[Tensor, "scene view token channel"]) -> Float[Tensor, "scene latent"]:
         return self.after(self.per_view(tokens.flatten(2)).mean(dim=1))
+
+
+class RecurrentSetEncoder(nn.Module):
+    """A gated recurrent unit (Cho et al. 2014) that reads the views one after the other, as they come."""
+
+    def __init__(self, config: SetEncoderConfig, tokens: int, channels: int, latent: int) -> None:
+        super().__init__()
+        self.per_view = nn.Sequential(nn.Linear(tokens * channels, config.width), nn.ReLU())
+        self.unit = nn.GRUCell(config.width, config.width)
+        self.latent = nn.Linear(config.width, latent)
+
+    def step(self, hidden: Float[Tensor, "scene width"] | None, tokens: Float[Tensor, "scene token channel"]) -> Tensor:
+        """The hidden state after one view more; None: before the first."""
+        return self.unit(self.per_view(tokens.flatten(1)), hidden)
+
+    def forward(self, tokens: Float[Tensor, "scene view token channel"]) -> Float[Tensor, "scene latent"]:
+        hidden = None
+        for view in tokens.unbind(1):
+            hidden = self.step(hidden, view)
+        return self.latent(hidden)
 
 
 class AttentionSetEncoder(nn.Module):
@@ -71,5 +91,5 @@ class AttentionSetEncoder(nn.Module):
 
 def build_set_encoder(config: SetEncoderConfig, tokens: int, channels: int, latent: int) -> nn.Module:
     """The set encoder of `config.kind`, for `tokens` tokens of `channels` channels a view."""
-    kinds = {"mean": MeanSetEncoder, "attention": AttentionSetEncoder}
+    kinds = {"mean": MeanSetEncoder, "attention": AttentionSetEncoder, "recurrent": RecurrentSetEncoder}
     return kinds[config.kind](config, tokens, channels, latent)

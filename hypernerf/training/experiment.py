@@ -15,6 +15,19 @@ from .store import BatchConfig
 
 
 @dataclass(frozen=True)
+class ContinualConfig:
+    """Of a run in a row of runs on different scenes; see `training.continual`."""
+
+    codes: int = 0  # scenes whose codes and weights are kept for the runs after this one
+    weight: float = 0.0  # of still writing what was written for the codes of the runs before
+    freeze_encoder: bool = False  # with --continue-from: the encoder stays as it came
+
+    def __post_init__(self) -> None:
+        if self.codes < 0 or self.weight < 0:
+            raise InputError("train.continual: codes and weight must not be negative")
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """Training ends after `steps` or `minutes`, whichever comes first; warm-up, cosine and validations follow that."""
 
@@ -37,6 +50,7 @@ class TrainConfig:
     tensorboard: bool = False
     batch: BatchConfig = dataclasses.field(default_factory=BatchConfig)
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)
+    continual: ContinualConfig = dataclasses.field(default_factory=ContinualConfig)
 
     def __post_init__(self) -> None:
         positive = ("steps", "samples", "learning_rate", "clip", "occupancy_every", "checkpoint_every", "keep", "max_skipped",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ from ..rendering.occupancy import grid_density
 from ..types import SceneBatch
 from .experiment import TrainConfig
 from .losses import hull_loss, reconstruction_loss
+from .step import Further, Step
 
 LOOKED_AT = 8  # scenes of a batch that say what is empty
 
@@ -36,19 +37,20 @@ def looked_at(slots: Sequence[int], scenes: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class StepInput:
-    """All that a step depends on beside the weights: nothing random is drawn behind it."""
+    """All that a step depends on beside the weights: nothing random is drawn behind it but by further losses, from `seed`."""
 
     batch: SceneBatch
     spec: FieldSpec  # of the fields to write
     jitter: Float[Tensor, "scene ray sample"]
     occupancy: OccupancyGrid
     hull_weight: float
+    seed: int  # of what further losses draw
     look: Look | None = None
 
 
 @dataclass(frozen=True)
 class StepOutput:
-    """`losses`: `total`, which is minimised, `color` (mean squared error) and, where it is known, `hull`, parts of it.
+    """`losses`: `total`, which is minimised, and its parts: `color` (mean squared error), `hull` where it is known, further ones.
 
     `seen`: the largest density at each point of the look, over its scenes; 0 where there are none.
     """
@@ -60,13 +62,15 @@ class StepOutput:
 class Objective(nn.Module):
     """Generator, rendering and losses. All losses are means over the batch: those of equal parts average to the whole's."""
 
-    def __init__(self, generator: Generator, config: TrainConfig) -> None:
+    def __init__(self, generator: Generator, config: TrainConfig, further: Mapping[str, Further] = {}) -> None:
+        """`further`: losses to be added, by name."""
         super().__init__()
-        self.generator, self.config = generator, config
+        self.generator, self.config, self.further = generator, config, dict(further)
 
     def forward(self, step: StepInput) -> StepOutput:
         config, batch = self.config, step.batch
-        weights = self.generator(batch.context, step.spec)
+        code = self.generator.at(self.generator.encode(batch.context), batch.times)
+        weights = self.generator.generate(code, step.spec)
         seen = None
         if step.look is not None:
             chosen = list(step.look.scenes)
@@ -81,4 +85,8 @@ class Objective(nn.Module):
             density = radiance_field(batch.hull_points, torch.zeros_like(batch.hull_points), weights, config.backend).density
             losses["hull"] = hull_loss(density, batch.hull_inside)
             losses["total"] = loss + step.hull_weight * losses["hull"]
+        random = torch.Generator().manual_seed(step.seed)
+        for name, further in self.further.items():
+            losses[name] = further(self.generator, Step(batch, code, weights, step.occupancy, random, config))
+            losses["total"] = losses["total"] + losses[name]
         return StepOutput(losses, seen)

@@ -25,9 +25,14 @@ class StoredScene:
     cameras: Cameras
     background: Float[Tensor, 3]
     hull: UInt8[Tensor, bytes] | None = None  # as `pack_hull` gives it, where training asks for it
+    times: Float[Tensor, view] | None = None  # of scenes that move
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def views_at(self, time: float) -> list[int]:
+        """Numbers of the views of that time; of all, if the scene stands still."""
+        return [i for i in range(len(self)) if self.times is None or float(self.times[i]) == time]
 
     def image(self, index) -> Float[Tensor, "*view height width 3"]:
         return self.images[index].float() / 255
@@ -36,7 +41,8 @@ class StoredScene:
 def store_scene(views: SceneViews) -> StoredScene:
     """`views` in 8 bits (exact for 8-bit sources), cameras as they are."""
     masks = None if views.masks is None else (views.masks * 255).round().to(torch.uint8)
-    return StoredScene(views.scene_id, (views.images * 255).round().to(torch.uint8), masks, views.cameras, views.background)
+    images = (views.images * 255).round().to(torch.uint8)
+    return StoredScene(views.scene_id, images, masks, views.cameras, views.background, times=views.times)
 
 
 def normalized(scenes: Iterable[StoredScene], transform: SceneTransform) -> list[StoredScene]:
@@ -45,11 +51,14 @@ def normalized(scenes: Iterable[StoredScene], transform: SceneTransform) -> list
 
 
 def with_hulls(scenes: Iterable[StoredScene]) -> list[StoredScene]:
-    """The scenes with their visual hulls, where they have masks; about 10 ms a scene of 24 views."""
-    return [
-        scene if scene.masks is None else replace(scene, hull=pack_hull(visual_hull(scene.masks, scene.cameras)))
-        for scene in scenes
-    ]
+    """The scenes with their visual hulls, where they have masks and stand still; about 10 ms a scene of 24 views."""
+
+    def with_hull(scene: StoredScene) -> StoredScene:
+        if scene.masks is None or scene.times is not None:
+            return scene
+        return replace(scene, hull=pack_hull(visual_hull(scene.masks, scene.cameras)))
+
+    return [with_hull(scene) for scene in scenes]
 
 
 def shared_sphere(scenes: list[StoredScene], most: int = 64) -> SceneTransform:
@@ -117,7 +126,8 @@ class DrawnScene:
 
     scene: StoredScene
     context: Int[np.ndarray, view]
-    targets: Int[np.ndarray, target]
+    targets: Int[np.ndarray, target]  # of one moment, if the scene moves
+    moment: float
     pixels: Int[np.ndarray, "target ray"]
     hull: tuple[Float[Tensor, "point 3"], Float[Tensor, point]] | None  # points, and whether each is inside
     order: Int[np.ndarray, 3]
@@ -125,10 +135,12 @@ class DrawnScene:
 
 def draw_scene(scene: StoredScene, context: int, config: BatchConfig, rng: np.random.Generator) -> DrawnScene:
     """Everything random that a batch takes from one scene, of which so many `context` views are read."""
-    read, targets = _draw_views(scene, context, rng), _draw_views(scene, config.views, rng)
+    moment = 0.0 if scene.times is None else float(rng.choice(scene.times.numpy()))
+    read, targets = _draw_views(scene, context, rng, 0.0), _draw_views(scene, config.views, rng, moment)
     pixels = _draw_scene_pixels(scene, targets, config, rng)
     hull = None if scene.hull is None else draw_hull_points(scene.hull, config.hull_points, rng)
-    return DrawnScene(scene, read, targets, pixels, hull, rng.permutation(3) if config.swap_colors else np.arange(3))
+    order = rng.permutation(3) if config.swap_colors else np.arange(3)
+    return DrawnScene(scene, read, targets, moment, pixels, hull, order)
 
 
 def assemble(drawn: Sequence[DrawnScene], masks: bool, hulls: bool) -> SceneBatch:
@@ -150,6 +162,7 @@ def assemble(drawn: Sequence[DrawnScene], masks: bool, hulls: bool) -> SceneBatc
         hull_points=torch.stack([points for points, _ in known]) if hulls else None,
         hull_inside=torch.stack([inside for _, inside in known]) if hulls else None,
         scene_ids=tuple(scene.scene_id for scene in chosen),
+        times=None if all(scene.times is None for scene in chosen) else torch.tensor([d.moment for d in drawn]),
     )
 
 
@@ -193,8 +206,10 @@ def _reordered(values: Float[Tensor, "scene *place 3"], order: Int[Tensor, "scen
     return torch.gather(values, -1, order.reshape(len(order), *[1] * (values.ndim - 2), 3).expand_as(values))
 
 
-def _draw_views(scene: StoredScene, count: int, rng: np.random.Generator) -> Int[np.ndarray, view]:
-    return rng.choice(len(scene), count, replace=len(scene) < count)
+def _draw_views(scene: StoredScene, count: int, rng: np.random.Generator, moment: float) -> Int[np.ndarray, view]:
+    """Of a scene that moves, views of one moment."""
+    views = scene.views_at(moment)
+    return rng.choice(views, count, replace=len(views) < count)
 
 
 def _stacked_cameras(scenes: Sequence[StoredScene], views: Sequence[np.ndarray]) -> Cameras:

@@ -24,6 +24,7 @@ from .evaluation import mean_code, mean_image
 from .experiment import Experiment
 from .finite import all_finite, too_many_skipped
 from .objective import Look, Objective, StepInput, StepOutput, looked_at
+from .objectives import further_objectives
 from .store import chosen_scenes, draw_jitter, sample_batch, with_hulls
 from .streaming import Scenes, SceneStream, sample_of, scenes_at
 
@@ -84,10 +85,13 @@ class Trainer:
         self.model = Generator(experiment.generator).to(self.device)
         self.model.use_backend(config.backend)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
-        self._objective: nn.Module = Objective(self.model, config)
+        self._objective: nn.Module = Objective(self.model, config, further_objectives(experiment, run))
+        if config.continual.freeze_encoder:
+            self.model.freeze_encoder()
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), eps=1e-8, fused=True
         )
+        self.objectives = further_objectives(experiment, run)
         self.occupancy = UnionOccupancy()
         self._mean_image = mean_image(sample_of(scenes))
         self.step, self.minutes, self.validated = 0, 0.0, 0
@@ -191,13 +195,14 @@ class Trainer:
 
     def _forward(self, batch: SceneBatch) -> StepOutput:
         config, look = self.config, None
-        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
+        seed = config.seed * 1_000_003 + self.step
+        generator = torch.Generator().manual_seed(seed)
         spec = self.experiment.sizes.draw(self.experiment.field, generator)
         if self.step % config.occupancy_every == 0:
             look = Look(self.occupancy.points(generator), looked_at(self._slots, config.batch.scenes))
         jitter = draw_jitter(config.seed, self.step, self._slots, config.batch.rays, config.samples).to(self.device)
         occupancy = self.occupancy.grid().to(self.device)
-        return self._objective(StepInput(batch, spec, jitter, occupancy, self.hull_weight(), look))
+        return self._objective(StepInput(batch, spec, jitter, occupancy, self.hull_weight(), seed, look))
 
     def _scene_names(self) -> tuple[str, ...]:
         """Of the scenes in the whole batch of the step under way."""
@@ -242,6 +247,15 @@ class Trainer:
             tensors |= {"mean_code.learned": mean.lifted.learned, "mean_code.seen": mean.lifted.seen}
         tensors["mean_image"] = self._mean_image
         save_checkpoint(self.run_dir, self.step, tensors, state, self.config.keep)
+
+    def start_from(self, generator: Generator) -> None:
+        """The first step will go on from what another run has learned. Raises `InputError` when it does not fit."""
+        try:
+            for model in (self.model, self.average):
+                model.load_state_dict(generator.state_dict())
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise InputError(f"--continue-from: the earlier run's model is another ({reason}): use its configuration") from None
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Goes on from `checkpoint`. Raises `InputError` when it does not fit."""

@@ -12,6 +12,10 @@ MEMBERS = {  # name -> what it shows; the module of the name is loaded when it i
     "delta": "bytes a scene against dB lost, when a scene is kept as what changes a shared base",
     "buys": "compression over many scenes, regularization from few views, a space between scenes",
     "sizes": "fields of every size from one run: dB against bytes and time, and the best within a budget",
+    "uncertainty": "whether a run knows where it is wrong, and which view would tell it most",
+    "continual": "what runs in a row still know of the scenes of the first",
+    "time": "dB over time of scenes that move, against a field that stands still",
+    "stream": "dB after each view that arrives, in constant memory",
 }
 
 
