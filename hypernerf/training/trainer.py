@@ -185,6 +185,7 @@ class Trainer:
             losses["total"] = loss + self.hull_weight() * losses["hull"]
         return losses
 
+    @torch.no_grad()  # or the average would drag along the graph of all steps so far
     def _descend(self) -> None:
         """The optimizer's step along the gradients, and the average's after it."""
         config = self.config

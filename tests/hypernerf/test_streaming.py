@@ -129,6 +129,7 @@ def test_a_stopped_run_goes_on_to_the_bit(packed, tmp_path):
         return trainer
 
     straight = train(tmp_path / "straight", 14)
+    assert not any(value.requires_grad for value in straight.average.parameters())  # no graph that grows with the steps
     assert straight.scenes.window.position(13) > 7  # beyond the first epoch
     train(tmp_path / "stopped", 5)
     resumed = train(tmp_path / "stopped", 14, resume=True)
