@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
+
 from scenes.sharded import ShardedConfig, ShardedSource
 from scenes.shards import PackedScene
 from scenes.source import SourceConfig
@@ -41,7 +43,7 @@ def open_stream(settings: Settings) -> tuple[SceneStream, SourceConfig]:
 
     def read(number: int) -> list[StoredScene]:
         scenes = [_stored(scene, sphere, packed_hulls and train.loss.hull > 0) for scene in opened.read("train", number)]
-        return with_hulls(scenes) if train.loss.hull > 0 and not packed_hulls else scenes
+        return _in_one_piece(with_hulls(scenes) if train.loss.hull > 0 and not packed_hulls else scenes)
 
     sample: list[StoredScene] = []
     for number in range(len(shards)):  # scenes were shuffled when they were packed: the first are as good as any
@@ -61,3 +63,9 @@ def _stored(scene: PackedScene, sphere: SceneTransform, hull: bool) -> StoredSce
         scene.key, scene.images, scene.masks, scene.cameras, scene.background, scene.hull if hull else None
     )  # fmt: skip
     return normalized([stored], sphere)[0]
+
+
+def _in_one_piece(scenes: list[StoredScene]) -> list[StoredScene]:
+    """The scenes with their images beside each other in memory: thousands of small pieces that come and go leave holes in it."""
+    images = torch.cat([scene.images for scene in scenes]).split([len(scene) for scene in scenes])
+    return [replace(scene, images=own) for scene, own in zip(scenes, images, strict=True)]

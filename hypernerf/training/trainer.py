@@ -210,6 +210,7 @@ class Trainer:
         chosen, _ = chosen_scenes(len(scenes), self.config.batch, self.config.seed, self.step)
         return tuple(sorted({scenes[i].scene_id for i in chosen}))
 
+    @torch.no_grad()  # or the average would drag along the graph of all steps so far
     def _descend(self) -> None:
         """The optimizer's step along the gradients, and the average's after it."""
         config = self.config

@@ -21,7 +21,7 @@ from scenes.procedural import ProceduralConfig, ProceduralSource
 from scenes.sharded import ShardedConfig, ShardedSource
 from scenes.shards import HULL, PackedScene, read_shard, scene_members, write_shard
 from scenes.source import SPLITS, SceneError, open_source
-from tests.conftest import run_tool
+from scenes.writing import write_scene
 
 pytestmark = pytest.mark.usefixtures("_one_thread")
 SETTINGS = {"size": 16, "views": 5, "train_scenes": 7, "val_scenes": 1, "test_scenes": 2}
@@ -230,9 +230,7 @@ def test_settings_that_packing_settled_are_refused(packed):
         open_source(ShardedConfig(name="sharded", root=str(packed / "none")))
 
 
-def test_a_bad_scene_is_skipped_and_named_by_the_command(tmp_path):
-    from scenes.writing import write_scene
-
+def test_a_bad_scene_is_skipped_and_named_by_the_command(tmp_path, capsys):
     cameras = SOURCE.load("train-chairs-00000").cameras
     for split, count in (("train", 3), ("test", 1)):
         for number in range(count):
@@ -240,8 +238,9 @@ def test_a_bad_scene_is_skipped_and_named_by_the_command(tmp_path):
             write_scene(tmp_path / f"x_{split}" / f"scene.{number}", "srn", pixels, cameras)
     (tmp_path / "x_train" / "scene.1" / "rgb" / "000002.png").write_bytes(b"no image")
     (tmp_path / "config.yaml").write_text(f"source: {{name: srn, root: {tmp_path / 'x'}, val_share: 0.01}}")
-    code, output, error = run_tool("pack_scenes", tmp_path / "config.yaml", tmp_path / "out")
-    assert code == 0 and "skipped" in output and "000002.png" in output, output + error
+    pack_scenes.main([str(tmp_path / "config.yaml"), str(tmp_path / "out")])
+    output = capsys.readouterr().out
+    assert "skipped" in output and "000002.png" in output
     source = ShardedSource(ShardedConfig(name="sharded", root=str(tmp_path / "out")))
     assert sum(len(source.scene_ids(split)) for split in SPLITS) == 3
     assert all(name.split("/")[1].startswith("scene_") for split in SPLITS for name in source.scene_ids(split))

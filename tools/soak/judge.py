@@ -12,7 +12,7 @@ from .child import Block
 from .watch import Record, Sample
 
 WARM_UP = 0.1  # share of the time that is left out: the first validation and checkpoint are the first to need their memory
-WINDOWS = 24
+WINDOWS, LEAST = 24, 8
 MEMORY_LIMIT, TIME_LIMIT = 0.02, 0.05
 
 
@@ -65,15 +65,15 @@ class Verdict:
 
 
 def judge(record: Record) -> Verdict | None:
-    """None when there is too little to judge by: fewer than 8 blocks, or windows without a sample."""
-    if len(record.blocks) < 8:
+    """None when there is too little to judge by: fewer than `LEAST` blocks, or windows that have a sample."""
+    if len(record.blocks) < LEAST:
         return None
     start, end = record.blocks[0].begun, record.blocks[-1].ended
     start += WARM_UP * (end - start)
     megabytes = _windows([s for s in record.samples if start <= s.at <= end], start, end)
     blocks = [block for block in record.blocks if block.begun >= start]
     quarter = len(blocks) // 4
-    if len(megabytes) < WINDOWS or not quarter:
+    if len(megabytes) < LEAST or not quarter:
         return None
     memory = flatness(megabytes)
     wall, cpu = (_pace(blocks[:quarter], blocks[-quarter:], kind) for kind in ("wall", "cpu"))
