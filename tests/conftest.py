@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
 import pytest
 import torch
 
+from hypernerf.config import dump_yaml, to_dict
 from hypernerf.fields import FieldSpec, FieldWeights, SceneField, initial_weights
 from hypernerf.geometry import orbit_cameras
-from hypernerf.models import EncoderConfig, HypernetworkConfig, ImageEncoderConfig, LiftConfig, SetEncoderConfig
-from hypernerf.training import Experiment, TrainConfig, store_scene
+from hypernerf.models import EncoderConfig, HypernetworkConfig, ImageEncoderConfig, LiftConfig, SetEncoderConfig, SizesConfig
+from hypernerf.training import Experiment, TrainConfig, Trainer, store_scene
 from hypernerf.training.store import BatchConfig
 from hypernerf.types import Cameras, SceneTransform
 from scenes.procedural import ProceduralConfig, ProceduralSource
@@ -36,6 +38,22 @@ def _one_thread():
 def stored():
     source = ProceduralSource(ProceduralConfig(size=16, views=6, train_scenes=4))
     return [store_scene(source.load(name)) for name in source.scene_ids("train")]
+
+
+@pytest.fixture(scope="session")
+def sized_run(tmp_path_factory, stored):
+    """A few steps of a run whose fields have the widths 16, 32 and 2 or 3 hidden layers."""
+    folder = tmp_path_factory.mktemp("sizes")
+    experiment = tiny(steps=6)
+    field = dataclasses.replace(experiment.field, width=32, depth=3)
+    experiment = dataclasses.replace(experiment, field=field, sizes=SizesConfig((16,), (2,)))
+    source = {"name": "procedural", "size": 16, "views": 6, "train_scenes": 4, "test_scenes": 2, "val_scenes": 2}
+    trainer = Trainer(experiment, stored, folder)
+    assert trainer.run(lambda report: None, lambda trainer: None)
+    source |= {"center": [0.0, 0.0, 0.0], "radius": 1.0}
+    values = {"source": source, **to_dict(experiment), "render": {"samples": 8, "grid": 16}}
+    (folder / "config.yaml").write_text(dump_yaml(values))
+    return folder
 
 
 @pytest.fixture
