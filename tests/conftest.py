@@ -48,8 +48,9 @@ def sized_run(tmp_path_factory, stored):
     field = dataclasses.replace(experiment.field, width=32, depth=3)
     experiment = dataclasses.replace(experiment, field=field, sizes=SizesConfig((16,), (2,)))
     source = {"name": "procedural", "size": 16, "views": 6, "train_scenes": 4, "test_scenes": 2, "val_scenes": 2}
-    trainer = Trainer(experiment, stored, folder)
-    assert trainer.run(lambda report: None, lambda trainer: None)
+    torch.set_num_threads(1)  # as `_one_thread`
+    assert Trainer(experiment, stored, folder).run(lambda report: None, lambda trainer: None)
+    torch.set_num_threads(2)
     source |= {"center": [0.0, 0.0, 0.0], "radius": 1.0}
     values = {"source": source, **to_dict(experiment), "render": {"samples": 8, "grid": 16}}
     (folder / "config.yaml").write_text(dump_yaml(values))

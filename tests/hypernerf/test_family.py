@@ -15,6 +15,8 @@ from hypernerf.models import Generator
 from hypernerf.types import InputError, RenderOutput
 from tests.conftest import tiny
 
+pytestmark = pytest.mark.usefixtures("_one_thread")
+
 
 def test_each_member_teaches_with_an_example(capsys):
     for name in MEMBERS:

@@ -18,6 +18,7 @@ from hypernerf.types import InputError
 from tests.conftest import tiny
 from tests.hypernerf.test_models import small, views
 
+pytestmark = pytest.mark.usefixtures("_one_thread")
 SIZES = SizesConfig((16, 32), (2, 3))
 
 
