@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import torch
 
 from hypernerf.cli.fit import load_training
 from hypernerf.cli.taking_up import Settings
-from hypernerf.config import dump_yaml
+from hypernerf.config import dump_yaml, to_dict
 from hypernerf.fields import FieldSpec, FieldWeights, SceneField, initial_weights
 from hypernerf.geometry import orbit_cameras
-from hypernerf.models import EncoderConfig, HypernetworkConfig, ImageEncoderConfig, LiftConfig, SetEncoderConfig
+from hypernerf.models import EncoderConfig, HypernetworkConfig, ImageEncoderConfig, LiftConfig, SetEncoderConfig, SizesConfig
 from hypernerf.training import Experiment, TrainConfig, Trainer, store_scene
 from hypernerf.training.store import BatchConfig
 from hypernerf.types import Cameras, SceneTransform
@@ -63,6 +64,23 @@ def photos(tmp_path_factory) -> Path:
     assert views.masks is not None
     pixels = torch.cat([views.images, views.masks[..., None]], -1).mul(255).round().to(torch.uint8).numpy()
     write_scene(folder, "nerfstudio", pixels, views.cameras)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sized_run(tmp_path_factory, stored):
+    """A few steps of a run whose fields have the widths 16, 32 and 2 or 3 hidden layers."""
+    folder = tmp_path_factory.mktemp("sizes")
+    experiment = tiny(steps=6)
+    field = dataclasses.replace(experiment.field, width=32, depth=3)
+    experiment = dataclasses.replace(experiment, field=field, sizes=SizesConfig((16,), (2,)))
+    source = {"name": "procedural", "size": 16, "views": 6, "train_scenes": 4, "test_scenes": 2, "val_scenes": 2}
+    torch.set_num_threads(1)  # as `_one_thread`
+    assert Trainer(experiment, stored, folder).run(lambda report: None, lambda trainer: None)
+    torch.set_num_threads(2)
+    source |= {"center": [0.0, 0.0, 0.0], "radius": 1.0}
+    values = {"source": source, **to_dict(experiment), "render": {"samples": 8, "grid": 16}}
+    (folder / "config.yaml").write_text(dump_yaml(values))
     return folder
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,8 +57,8 @@ def main(arguments: Sequence[str]) -> None:
     options, overrides = parser.parse_known_args(arguments)
     if options.adapt < 0:
         raise InputError(f"--adapt {options.adapt}: give a number of steps, at least 0")
-    if not 0 < options.coarseness < math.inf:
-        raise InputError(f"--coarseness must be positive, not {options.coarseness}")
+    if not 0 < options.coarseness < 1000:
+        raise InputError(f"--coarseness must be between 0 and 1000, not {options.coarseness}")
     check_writable(options.output.parent, "-o")
     run = load_run(options.run, overrides)
     require_cameras(run, Path(options.scene), options.adapt)

@@ -61,10 +61,11 @@ class _Axis:
         return self.ends[0] + share * (self.ends[1] - self.ends[0])
 
     def ticks(self) -> list[float]:
-        """Round values within the axis: 1, 2 or 5 times a power of ten."""
+        """Round values within the axis: powers of ten and, where there is room, 2 and 5 times them."""
         if self.log:
             powers = range(math.floor(self.low), math.ceil(self.high) + 1)
-            values = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
+            digits = (1, 2, 5) if self.high - self.low < 2.5 else (1,)
+            values = [digit * 10.0**power for power in powers for digit in digits]
             return [value for value in values if self.low <= math.log10(value) <= self.high]
         rough = (self.high - self.low) / 5
         unit = 10.0 ** math.floor(math.log10(rough))

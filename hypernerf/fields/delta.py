@@ -134,6 +134,8 @@ def decode(base: SharedBase, data: bytes, coarseness: float = 1.0) -> FieldWeigh
     for part, (name, mean) in zip(numbers.split(counts), base.mean.tensors.items(), strict=True):
         core = part.reshape(mean.shape[1:]) * (base.steps[name] * coarseness)
         tensors[name] = mean + _turn(core, base.factors[name], back=True)
+        if not tensors[name].isfinite().all():
+            raise ValueError(f"its numbers make {name} infinite")
     return FieldWeights(base.mean.spec, tensors)
 
 

@@ -134,6 +134,6 @@ def _base_of(path: Path, digest: Any, base: Path | None) -> SharedBase:
 
 
 def _positive(value: Any) -> float:
-    if not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise ValueError(f"coarseness must be positive, not {shown(value)}")
+    if not isinstance(value, (int, float)) or not 0 < value < 1e9:
+        raise ValueError(f"coarseness must be between 0 and 1e9, not {shown(value)}")
     return float(value)

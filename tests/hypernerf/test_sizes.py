@@ -10,16 +10,15 @@ import torch
 from hypernerf.cli.family import main as family
 from hypernerf.cli.family.sizes import _best
 from hypernerf.cli.reconstruct import main as reconstruct
-from hypernerf.config import dump_yaml, to_dict
 from hypernerf.fields import FieldSpec, FieldWeights, initial_weights, load_scene_file, radiance_field
 from hypernerf.models import Generator, SizesConfig
 from hypernerf.ops import encoded_mlp
 from hypernerf.ops.backends import pick_backend
-from hypernerf.training import Trainer
 from hypernerf.types import InputError
 from tests.conftest import tiny
 from tests.hypernerf.test_models import small, views
 
+pytestmark = pytest.mark.usefixtures("_one_thread")
 SIZES = SizesConfig((16, 32), (2, 3))
 
 
@@ -112,36 +111,31 @@ def test_the_cpu_backend_serves_every_size(width):
             assert (mine - reference).norm() < 1e-4 * reference.norm()
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, stored):
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("sizes")
-    experiment = tiny(steps=6)
-    field = dataclasses.replace(experiment.field, width=32, depth=3)
-    experiment = dataclasses.replace(experiment, field=field, sizes=SizesConfig((16,), (2,)))
-    source = {"name": "procedural", "size": 16, "views": 6, "train_scenes": 4, "test_scenes": 2, "val_scenes": 2}
-    trainer = Trainer(experiment, stored, folder)
-    assert trainer.run(lambda report: None, lambda trainer: None)
-    source |= {"center": [0.0, 0.0, 0.0], "radius": 1.0}
-    values = {"source": source, **to_dict(experiment), "render": {"samples": 8, "grid": 16}}
-    (folder / "config.yaml").write_text(dump_yaml(values))
-    return folder
-
-
-def test_a_run_writes_the_size_that_is_asked_for(run, tmp_path):
+def test_a_run_writes_the_size_that_is_asked_for(sized_run, tmp_path):
     for width, depth in ((16, 2), (32, 2), (32, 3)):
         path = tmp_path / f"{width}.field.safetensors"
-        arguments = [str(run), "--scene", "test-chairs-00001", "--views", "0", "-o", str(path)]
+        arguments = [str(sized_run), "--scene", "test-chairs-00001", "--views", "0", "-o", str(path)]
         reconstruct([*arguments, "--field.width", str(width), "--field.depth", str(depth)])
         assert (load_scene_file(path).weights.spec.width, load_scene_file(path).weights.spec.depth) == (width, depth)
     with pytest.raises(InputError, match="16x2, 32x2, 16x3, 32x3"):
         reconstruct([*arguments, "--field.width", "64"])
 
 
-def test_the_search_finds_the_best_size_within_a_budget(run, tmp_path):
+def test_the_search_finds_the_best_size_within_a_budget(sized_run, tmp_path):
     spec = FieldSpec(**{**dataclasses.asdict(tiny().field), "width": 16, "depth": 3})
     budget = 2 * sum(math.prod(shape) for shape in spec.param_shapes.values()) + 1200
-    family(["sizes", str(run), "--search-bytes", str(budget), "--json", str(tmp_path / "s.json"), "-o", str(tmp_path / "s.png")])
+    family(
+        [
+            "sizes",
+            str(sized_run),
+            "--search-bytes",
+            str(budget),
+            "--json",
+            str(tmp_path / "s.json"),
+            "-o",
+            str(tmp_path / "s.png"),
+        ]
+    )
     found = json.loads((tmp_path / "s.json").read_text())
     rows = {row["size"]: row for row in found["rows"]}
     assert set(rows) == {"16x2", "16x3", "32x2", "32x3"} and rows["32x3"]["bytes"] > budget
@@ -149,4 +143,4 @@ def test_the_search_finds_the_best_size_within_a_budget(run, tmp_path):
     assert 0 < len(fitting) < 4 and found["best"] in {row["size"] for row in fitting}
     assert (tmp_path / "s.png").stat().st_size > 1000
     with pytest.raises(InputError, match="no size is within 100 bytes"):
-        _best(run, {}, found["rows"], "bytes", 100, 1)
+        _best(sized_run, {}, found["rows"], "bytes", 100, 1)

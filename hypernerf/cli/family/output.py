@@ -50,7 +50,7 @@ def show(rows: Sequence[Mapping[str, Cell]]) -> None:
         table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right")
     for row in rows:
         table.add_row(*(_shown(value) for value in row.values()))
-    console.print(table)
+    console.print(table, width=160, crop=False)
 
 
 def _shown(value: Cell) -> str:
