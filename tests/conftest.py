@@ -21,7 +21,8 @@ from hypernerf.types import Cameras, SceneTransform
 from scenes.procedural import ProceduralConfig, ProceduralSource
 from scenes.writing import write_scene
 
-torch.set_num_threads(2)
+if "OMP_NUM_THREADS" not in os.environ:  # where cores are shared, two threads that wait for each other take very long
+    torch.set_num_threads(2)
 
 
 @pytest.fixture(scope="session", autouse=True)
