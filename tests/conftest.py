@@ -21,8 +21,8 @@ from hypernerf.types import Cameras, SceneTransform
 from scenes.procedural import ProceduralConfig, ProceduralSource
 from scenes.writing import write_scene
 
-if "OMP_NUM_THREADS" not in os.environ:  # where cores are shared, two threads that wait for each other take very long
-    torch.set_num_threads(2)
+THREADS = int(os.environ.get("OMP_NUM_THREADS", 2))  # where cores are shared, two that wait for each other take very long
+torch.set_num_threads(THREADS)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,7 +35,7 @@ def _one_thread():
     """For tiny models: threads wait for each other longer than they work."""
     torch.set_num_threads(1)
     yield
-    torch.set_num_threads(2)
+    torch.set_num_threads(THREADS)
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +53,7 @@ def tiny_run(tmp_path_factory) -> Path:
     experiment = tiny(steps=120, learning_rate=5e-3, threads=1)
     (folder / "config.yaml").write_text(dump_yaml(Settings(source, experiment).to_dict()))
     assert Trainer(experiment, training, folder).run(lambda report: None, lambda trainer: None)
-    torch.set_num_threads(2)
+    torch.set_num_threads(THREADS)
     return folder
 
 
@@ -78,7 +78,7 @@ def sized_run(tmp_path_factory, stored):
     source = {"name": "procedural", "size": 16, "views": 6, "train_scenes": 4, "test_scenes": 2, "val_scenes": 2}
     torch.set_num_threads(1)  # as `_one_thread`
     assert Trainer(experiment, stored, folder).run(lambda report: None, lambda trainer: None)
-    torch.set_num_threads(2)
+    torch.set_num_threads(THREADS)
     source |= {"center": [0.0, 0.0, 0.0], "radius": 1.0}
     values = {"source": source, **to_dict(experiment), "render": {"samples": 8, "grid": 16}}
     (folder / "config.yaml").write_text(dump_yaml(values))

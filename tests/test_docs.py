@@ -19,6 +19,7 @@ import trimesh
 
 import hypernerf
 from hypernerf.cli.commands import find_command
+from hypernerf.cli.family import MEMBERS
 from hypernerf.fields import load_scene_file
 from hypernerf.training import Experiment
 from scenes.source import source_config_type, source_names
@@ -90,8 +91,9 @@ def main_of(script: str) -> Callable[[Sequence[str]], int | None] | None:
 def options_of(script: str) -> set[str]:
     main, output = main_of(script), io.StringIO()
     assert main is not None
-    with contextlib.redirect_stdout(output), pytest.raises(SystemExit):
-        main(["--help"])
+    for member in MEMBERS if script == "family" else [""]:  # each of which has options of its own
+        with contextlib.redirect_stdout(output), pytest.raises(SystemExit):
+            main([*member.split(), "--help"])
     return set(re.findall(r"(?<![\w-])(--?[a-z][a-z-]*)", output.getvalue()))
 
 
