@@ -149,3 +149,25 @@ def run_tool(name: str, *arguments: str | Path) -> tuple[int, str, str]:
         [sys.executable, script, *map(str, arguments)], capture_output=True, text=True, timeout=280, check=False
     )
     return result.returncode, result.stdout, result.stderr
+
+
+def call_tool(name: str, *arguments: str | Path) -> tuple[int, str, str]:
+    """As `run_tool`, in this process: for what ends before any work is done."""
+    import contextlib
+    import io
+    import runpy
+    import sys
+    from unittest import mock
+
+    script = str(Path(__file__).parent.parent / "tools" / f"{name}.py")
+    output, error, code = io.StringIO(), io.StringIO(), 0
+    with (
+        mock.patch.object(sys, "argv", [script, *map(str, arguments)]),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(error),
+    ):
+        try:
+            runpy.run_path(script, run_name="__main__")
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return code, output.getvalue(), error.getvalue()
