@@ -19,9 +19,22 @@ from safetensors.torch import save_file
 from hypernerf.cli.common import open_source, parse_config
 from hypernerf.cli.session import load_run
 from hypernerf.config import dump_yaml, load_yaml
-from hypernerf.fields import FieldSpec, FieldWeights, SceneField, initial_weights, load_scene_file, save_scene_file
-from hypernerf.models import Generator
+from hypernerf.fields import (
+    FieldDistribution,
+    FieldSpec,
+    FieldWeights,
+    SceneField,
+    initial_weights,
+    load_scene_file,
+    load_spread,
+    save_delta_file,
+    save_scene_file,
+    save_spread,
+)
+from hypernerf.fields.delta import make_base
+from hypernerf.models import Generator, SceneCode
 from hypernerf.training.checkpoint import load_checkpoint, load_state, save_checkpoint
+from hypernerf.training.continual import StoredCodes, load_codes, save_codes
 from scenes.blender import BlenderConfig, load_blender_scene
 from scenes.cache import cached_pixels, save_pixels
 from scenes.camera_path import read_camera_path
@@ -142,6 +155,25 @@ def _scene_file(path: Path) -> None:
     save_scene_file(path, SceneField("x", FieldWeights(spec, {name: value[None] for name, value in values.items()})))
 
 
+def _fields(count: int) -> FieldWeights:
+    spec = FieldSpec(width=16, depth=1, position_frequencies=1, plane_resolution=2, plane_channels=1)
+    random = torch.Generator().manual_seed(0)
+    values = initial_weights(spec, random)
+    return FieldWeights(spec, {n: v + 0.1 * torch.randn(count, *v.shape, generator=random) for n, v in values.items()})
+
+
+def _delta(folder: Path) -> None:
+    weights = _fields(3)
+    save_delta_file(folder / SCENE_FILE, SceneField("x", weights[:1]), make_base(weights))
+
+
+def _spread(folder: Path) -> None:
+    mean = _fields(1)
+    save_spread(
+        folder / SCENE_FILE, FieldDistribution(mean, {n: v[:, None].repeat_interleave(2, 1) for n, v in mean.tensors.items()})
+    )
+
+
 def _run(folder: Path) -> None:
     torch.manual_seed(0)
     _config(folder / "config.yaml")
@@ -232,6 +264,12 @@ READERS = (
         lambda path: save_pixels(path, PIXELS), lambda path: cached_pixels(path, PIXELS.shape),
     ),
     _file("scene-file", SCENE_FILE, _scene_file, load_scene_file),
+    Reader("delta-file", _delta, lambda folder: load_scene_file(folder / SCENE_FILE), (SCENE_FILE, "base*")),
+    Reader("spread", _spread, lambda folder: load_spread(folder / SCENE_FILE, _fields(1)), ("scene.spread*",)),
+    _file(
+        "codes", "codes.safetensors", lambda path: save_codes(path, [StoredCodes(SceneCode(torch.zeros(2, 4)), _fields(2))]),
+        lambda path: load_codes(path, _fields(1).spec),
+    ),
     Reader("checkpoint", lambda folder: _weights(folder, {"x": torch.rand(2, 3)}), load_checkpoint, ("checkpoints*",)),
     Reader("training-state", _state, lambda folder: load_state(folder, 1), ("checkpoints*",)),
     _file("config", "config.yaml", _config, lambda path: parse_config(load_yaml(path), str(path))),
