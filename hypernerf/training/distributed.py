@@ -117,7 +117,11 @@ class Team(Alone):
     """One of several processes. The default group does the steps; another, with more patience, waits for single ranks."""
 
     def __init__(self) -> None:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+        store, rank, count = next(dist.rendezvous("env://"))
+        # after a restart torchrun offers the same store, which still holds where the dead ranks were to be reached
+        store = dist.PrefixStore("attempt_" + os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        dist.init_process_group(backend, store=store, rank=rank, world_size=count)
         self.rank, self.count = dist.get_rank(), dist.get_world_size()
         self.local_rank = int(os.environ.get("LOCAL_RANK", "0"))
         self._waiting = dist.new_group(backend="gloo", timeout=PATIENCE)

@@ -37,7 +37,7 @@ def test_it_is_looked_at_turned_and_taken_home(viewer, tmp_path):
 
     def seen() -> np.ndarray:
         """Where the window has the ball's color, once all is drawn and shown."""
-        page.wait(lambda: viewer.painter.idle and "×" in page.run(line), 240)
+        page.wait(lambda: viewer.painter.idle and "×" in (page.run(line) or ""), 240)
         before = b""
         while (now := page.screenshot()) != before:
             before = now
