@@ -19,9 +19,9 @@ import trimesh
 
 import hypernerf
 from hypernerf.cli.commands import find_command
-from hypernerf.cli.family import MEMBERS
 from hypernerf.fields import load_scene_file
 from hypernerf.training import Experiment
+from members import MEMBERS
 from scenes.source import source_config_type, source_names
 from tests import api_reference
 

@@ -1,7 +1,7 @@
 """What a hypernetwork can be: one measured member of the family a call. See --help."""
 
 from hypernerf.cli.common import run
-from hypernerf.cli.family import main
+from members import main
 
 if __name__ == "__main__":
     run(main)

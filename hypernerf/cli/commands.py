@@ -27,7 +27,6 @@ class Command:
 COMMANDS = (
     Command("fit-scenes", "fit", "train a generator on many scenes", TRAIN),
     Command("evaluate", "evaluate", "score a run on scenes it never saw", TRAIN),
-    Command("family", "family", "what each kind of hypernetwork gives", TRAIN),
     Command("benchmark", "benchmark", "time every part on this machine", TRAIN),
     Command("check-scenes", "check_scenes", "what a folder of scenes is, and what would go wrong with it", DATA),
     Command("render-scenes", "render_scenes", "meshes to posed views that any program of the field reads", DATA),

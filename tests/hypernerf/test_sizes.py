@@ -7,14 +7,14 @@ import math
 import pytest
 import torch
 
-from hypernerf.cli.family import main as family
-from hypernerf.cli.family.sizes import _best
 from hypernerf.cli.reconstruct import main as reconstruct
 from hypernerf.fields import FieldSpec, FieldWeights, initial_weights, load_scene_file, radiance_field
 from hypernerf.models import Generator, SizesConfig
 from hypernerf.ops import encoded_mlp
 from hypernerf.ops.backends import pick_backend
 from hypernerf.types import InputError
+from members import main as family
+from members.sizes import _best
 from tests.conftest import tiny
 from tests.hypernerf.test_models import small, views
 

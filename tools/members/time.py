@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...export import Row, comparison_sheet
-from ...rendering import render_views
-from ...training import StoredScene, context_views
-from ...training.metrics import psnr
-from ...types import InputError
-from ..common import tracked
-from ..session import Run, load_run, load_scenes
+from hypernerf.cli.common import tracked
+from hypernerf.cli.session import Run, load_run, load_scenes
+from hypernerf.export import Row, comparison_sheet
+from hypernerf.rendering import render_views
+from hypernerf.training import StoredScene, context_views
+from hypernerf.training.metrics import psnr
+from hypernerf.types import InputError
+
 from .output import Cell, MemberParser, report
 
 

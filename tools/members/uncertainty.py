@@ -10,16 +10,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ...export.maps import deviation_colors
-from ...export.sheet import to_bytes
-from ...fields import FieldDistribution
-from ...rendering import render_views
-from ...training import StoredScene, context_views, reconstruct
-from ...training.metrics import psnr
-from ...training.uncertainty import coverage, predicted_deviation, sparsification_error, spearman, view_values
-from ...types import InputError
-from ..common import tracked
-from ..session import Run, load_run, load_scenes
+from hypernerf.cli.common import tracked
+from hypernerf.cli.session import Run, load_run, load_scenes
+from hypernerf.export.maps import deviation_colors
+from hypernerf.export.sheet import to_bytes
+from hypernerf.fields import FieldDistribution
+from hypernerf.rendering import render_views
+from hypernerf.training import StoredScene, context_views, reconstruct
+from hypernerf.training.metrics import psnr
+from hypernerf.training.uncertainty import coverage, predicted_deviation, sparsification_error, spearman, view_values
+from hypernerf.types import InputError
+
 from .output import Cell, MemberParser, report
 
 FIRST, TARGET_SHARE = 0, 3  # the view that is read first; of the others the last third are targets, the rest candidates

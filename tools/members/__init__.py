@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 
-from ..common import Parser
+from hypernerf.cli.common import Parser
 
 MEMBERS = {  # name -> what it shows; the module of the name is loaded when it is asked for
     "scores": "parameters of generators against parameters written, and what the fields score, run by run",

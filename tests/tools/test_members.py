@@ -5,14 +5,14 @@ import json
 import pytest
 import torch
 
-from hypernerf.cli.family import MEMBERS
-from hypernerf.cli.family import main as family
-from hypernerf.cli.family.compression import Kind, smaller_from
-from hypernerf.cli.family.interpolation import nearness, softness, ways
 from hypernerf.cli.session import load_run
 from hypernerf.export.chart import line_chart
 from hypernerf.models import Generator
 from hypernerf.types import InputError, RenderOutput
+from members import MEMBERS
+from members import main as family
+from members.compression import Kind, smaller_from
+from members.interpolation import nearness, softness, ways
 from tests.conftest import tiny
 
 pytestmark = pytest.mark.usefixtures("_one_thread")

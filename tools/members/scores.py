@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...export.chart import line_chart
-from ...training import evaluate_fields, reconstruct, target_views
-from ..common import tracked
-from ..session import Run, load_run, load_scenes
+from hypernerf.cli.common import tracked
+from hypernerf.cli.session import Run, load_run, load_scenes
+from hypernerf.export.chart import line_chart
+from hypernerf.training import evaluate_fields, reconstruct, target_views
+
 from .output import Cell, MemberParser, report
 
 

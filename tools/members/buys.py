@@ -9,15 +9,16 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ...export import save_frames
-from ...export.chart import line_chart
-from ...export.sheet import to_bytes
-from ...rendering import RenderSettings, render_views
-from ...training import StoredScene
-from ...types import InputError
-from ..common import check_writable, console
-from ..session import Run, load_run, load_scenes
-from ..shared_base import some_training_scenes
+from hypernerf.cli.common import check_writable, console
+from hypernerf.cli.session import Run, load_run, load_scenes
+from hypernerf.cli.shared_base import some_training_scenes
+from hypernerf.export import save_frames
+from hypernerf.export.chart import line_chart
+from hypernerf.export.sheet import to_bytes
+from hypernerf.rendering import RenderSettings, render_views
+from hypernerf.training import StoredScene
+from hypernerf.types import InputError
+
 from .compression import compression_rows, kinds
 from .interpolation import SIZE, STEPS, around, interpolation_rows, ways
 from .output import Cell, MemberParser, report, show

@@ -9,10 +9,10 @@ import re
 import pytest
 from PIL import Image
 
-from hypernerf.cli.family import main as family
 from hypernerf.cli.fit import main as fit
 from hypernerf.cli.reconstruct import main as reconstruct
 from hypernerf.cli.render_views import main as render
+from members import main as family
 
 CONFIG = """
 source: {name: procedural, categories: [lamps], moving: true, size: 16, views: 12, train_scenes: 2, val_scenes: 1, test_scenes: 2}

@@ -10,9 +10,9 @@ from typing import Any
 from PIL import Image
 from rich.table import Table
 
-from ...export import save_image
-from ...types import InputError
-from ..common import Parser, check_writable, console, write_json
+from hypernerf.cli.common import Parser, check_writable, console, write_json
+from hypernerf.export import save_image
+from hypernerf.types import InputError
 
 Cell = str | int | float | None  # None: not measured
 

@@ -6,12 +6,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...export.chart import line_chart
-from ...fields import SceneField, load_scene_file, save_delta_file, save_scene_file
-from ...training import StoredScene, evaluate_fields, reconstruct, target_views
-from ..common import tracked
-from ..session import Run, load_run, load_scenes
-from ..shared_base import run_base
+from hypernerf.cli.common import tracked
+from hypernerf.cli.session import Run, load_run, load_scenes
+from hypernerf.cli.shared_base import run_base
+from hypernerf.export.chart import line_chart
+from hypernerf.fields import SceneField, load_scene_file, save_delta_file, save_scene_file
+from hypernerf.training import StoredScene, evaluate_fields, reconstruct, target_views
+
 from .output import Cell, MemberParser, report
 
 COARSENESSES = (0.25, 0.5, 1.0, 2.0, 4.0)

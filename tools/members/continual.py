@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...config import to_dict
-from ...export import Row, comparison_sheet
-from ...rendering import render_views
-from ...training import StoredScene, evaluate_fields, reconstruct, target_views
-from ..common import tracked
-from ..session import Run, load_run, load_scenes
+from hypernerf.cli.common import tracked
+from hypernerf.cli.session import Run, load_run, load_scenes
+from hypernerf.config import to_dict
+from hypernerf.export import Row, comparison_sheet
+from hypernerf.rendering import render_views
+from hypernerf.training import StoredScene, evaluate_fields, reconstruct, target_views
+
 from .output import Cell, MemberParser, report
 
 

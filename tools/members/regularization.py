@@ -8,14 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...fields import FieldWeights, initial_weights
-from ...geometry import camera_rays
-from ...rendering import RenderSettings, render_rays, render_views, scene_occupancy
-from ...training import StoredScene, context_views, reconstruct, target_views
-from ...training.metrics import psnr
-from ...types import RayBundle
-from ..common import tracked
-from ..session import Run
+from hypernerf.cli.common import tracked
+from hypernerf.cli.session import Run
+from hypernerf.fields import FieldWeights, initial_weights
+from hypernerf.geometry import camera_rays
+from hypernerf.rendering import RenderSettings, render_rays, render_views, scene_occupancy
+from hypernerf.training import StoredScene, context_views, reconstruct, target_views
+from hypernerf.training.metrics import psnr
+from hypernerf.types import RayBundle
+
 from .output import Cell
 
 RAYS, SAMPLES, RATE, LOOKS = 512, 24, 5e-3, 4  # of a step, of a ray, of Adam, of the unseen views over the steps

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from ...export.sheet import to_bytes
-from ...fields import save_delta_file, save_scene_file
-from ...training import StoredScene, reconstruct
-from ..common import tracked
-from ..session import Run
-from ..shared_base import run_base
+from hypernerf.cli.common import tracked
+from hypernerf.cli.session import Run
+from hypernerf.cli.shared_base import run_base
+from hypernerf.export.sheet import to_bytes
+from hypernerf.fields import save_delta_file, save_scene_file
+from hypernerf.training import StoredScene, reconstruct
+
 from .output import Cell
 
 COUNTS = (10, 100, 1000, 10_000)

@@ -8,13 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...fields import FieldWeights
-from ...geometry import orbit_cameras
-from ...models import Generator, Lifted, SceneCode
-from ...rendering import RenderSettings, render_views
-from ...training import StoredScene, context_views
-from ...types import Cameras, RenderOutput
-from ..session import Run
+from hypernerf.cli.session import Run
+from hypernerf.fields import FieldWeights
+from hypernerf.geometry import orbit_cameras
+from hypernerf.models import Generator, Lifted, SceneCode
+from hypernerf.rendering import RenderSettings, render_views
+from hypernerf.training import StoredScene, context_views
+from hypernerf.types import Cameras, RenderOutput
+
 from .output import Cell
 
 SIZE, STEPS = 96, 9  # pixels of a view; fields along the way, both ends among them

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import torch
 
-from ...export.chart import line_chart
-from ...fields import FieldWeights
-from ...models.stream import StreamState, code_of, read_view
-from ...rendering import render_views
-from ...training import StoredScene, context_views, reconstruct
-from ...training.metrics import psnr
-from ..common import tracked
-from ..session import Run, load_run, load_scenes
+from hypernerf.cli.common import tracked
+from hypernerf.cli.session import Run, load_run, load_scenes
+from hypernerf.export.chart import line_chart
+from hypernerf.fields import FieldWeights
+from hypernerf.models.stream import StreamState, code_of, read_view
+from hypernerf.rendering import render_views
+from hypernerf.training import StoredScene, context_views, reconstruct
+from hypernerf.training.metrics import psnr
+
 from .output import Cell, MemberParser, report
 
 

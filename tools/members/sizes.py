@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from ...export.chart import Line, line_chart
-from ...fields import FieldSpec, FieldWeights, save_scene_file
-from ...models.sizes import size_name
-from ...rendering import render_views
-from ...training import StoredScene, evaluate_fields, reconstruct, target_views
-from ...types import InputError
-from ..common import console, tracked
-from ..session import Run, load_run, load_scenes
+from hypernerf.cli.common import console, tracked
+from hypernerf.cli.session import Run, load_run, load_scenes
+from hypernerf.export.chart import Line, line_chart
+from hypernerf.fields import FieldSpec, FieldWeights, save_scene_file
+from hypernerf.models.sizes import size_name
+from hypernerf.rendering import render_views
+from hypernerf.training import StoredScene, evaluate_fields, reconstruct, target_views
+from hypernerf.types import InputError
+
 from .output import Cell, MemberParser, report
 
 PIXELS, REPEATS = 128, 7  # of a timed view; times it is drawn
