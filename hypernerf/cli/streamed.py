@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import replace
 
 import torch
@@ -17,6 +18,7 @@ from ..types import InputError, SceneTransform
 from .common import console, sphere_of
 from .taking_up import Settings
 
+PIXELS = ("images", "masks", "hull")  # of a scene: what fills memory, in 8 bits
 SAMPLE = 256  # scenes that stand for all: as many as the mean code is of
 
 
@@ -43,7 +45,7 @@ def open_stream(settings: Settings) -> tuple[SceneStream, SourceConfig]:
 
     def read(number: int) -> list[StoredScene]:
         scenes = [_stored(scene, sphere, packed_hulls and train.loss.hull > 0) for scene in opened.read("train", number)]
-        return _in_one_piece(with_hulls(scenes) if train.loss.hull > 0 and not packed_hulls else scenes)
+        return _in_pages_of_its_own(with_hulls(scenes) if train.loss.hull > 0 and not packed_hulls else scenes)
 
     sample: list[StoredScene] = []
     for number in range(len(shards)):  # scenes were shuffled when they were packed: the first are as good as any
@@ -65,7 +67,17 @@ def _stored(scene: PackedScene, sphere: SceneTransform, hull: bool) -> StoredSce
     return normalized([stored], sphere)[0]
 
 
-def _in_one_piece(scenes: list[StoredScene]) -> list[StoredScene]:
-    """The scenes with their images beside each other in memory: thousands of small pieces that come and go leave holes in it."""
-    images = torch.cat([scene.images for scene in scenes]).split([len(scene) for scene in scenes])
-    return [replace(scene, images=own) for scene, own in zip(scenes, images, strict=True)]
+def _in_pages_of_its_own(scenes: list[StoredScene]) -> list[StoredScene]:
+    """The scenes with their pixels and hulls in pages that go back to the system when the shard is left.
+
+    Blocks of the heap that come and go between those of training leave holes in it: it grew by most of a shard with each shard.
+    """
+    pieces = [getattr(scene, name) for scene in scenes for name in PIXELS]
+    pages = mmap.mmap(-1, max(1, sum(piece.numel() for piece in pieces if piece is not None)))
+    whole, at, moved = torch.frombuffer(pages, dtype=torch.uint8), 0, []
+    for piece in pieces:
+        if piece is not None:
+            piece, at = whole[at : at + piece.numel()].view(piece.shape).copy_(piece), at + piece.numel()
+        moved.append(piece)
+    kept = [moved[i : i + len(PIXELS)] for i in range(0, len(moved), len(PIXELS))]
+    return [replace(scene, **dict(zip(PIXELS, own, strict=True))) for scene, own in zip(scenes, kept, strict=True)]
