@@ -9,7 +9,7 @@ import torch
 
 from hypernerf.cli import fit, pack_scenes
 from hypernerf.cli.common import parse_config
-from hypernerf.cli.streamed import open_stream
+from hypernerf.cli.streamed import _in_pages_of_its_own, open_stream
 from hypernerf.cli.taking_up import Settings
 from hypernerf.config import load_yaml
 from hypernerf.training import Trainer
@@ -187,3 +187,12 @@ render: {{samples: 4, grid: 8}}
     finally:
         (packed / "index.json").write_text(index)
     assert fit.main(again) == 0
+
+
+def test_scenes_in_pages_of_their_own_are_the_same_scenes(stored):
+    scenes = [stored[0], replace(stored[1], masks=None), replace(stored[2], hull=torch.arange(5, dtype=torch.uint8))]
+    for moved, scene in zip(_in_pages_of_its_own(scenes), scenes, strict=True):
+        for name in ("images", "masks", "hull"):
+            before, after = getattr(scene, name), getattr(moved, name)
+            assert (before is None) == (after is None) and (before is None or torch.equal(before, after)), name
+    assert len({moved.images.untyped_storage().data_ptr() for moved in _in_pages_of_its_own(scenes)}) == 1
