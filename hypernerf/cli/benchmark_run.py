@@ -37,8 +37,10 @@ SCENES = 32  # to take batches from
 
 
 def step_rows(config: Path, device: str, repeats: int) -> list[Row]:
-    """A training step, whole and by its parts, on the reference and on the fastest backend."""
-    values = apply_overrides(load_yaml(config), ["--source.train_scenes", str(SCENES), "--train.device", device])
+    """A training step, refinement and all, whole and by its parts, on the reference and on the fastest backend."""
+    values = apply_overrides(
+        load_yaml(config), ["--source.train_scenes", str(SCENES), "--train.device", device, "--train.refine_from", "0"]
+    )
     source, experiment = parse_config(values, str(config))
     scenes = load_scenes(source, "train", None)
     with tempfile.TemporaryDirectory() as folder:
@@ -80,7 +82,8 @@ def step_parts(trainer: Trainer) -> dict[str, float]:
     scenes_now = scenes_at(trainer.scenes, trainer.step)
     batch = timed("load", lambda: sample_batch(scenes_now, config.batch, config.seed, trainer.step).to(trainer.device))
     code = timed("encode", lambda: trainer.model.encode(batch.context))
-    weights = timed("generate", lambda: trainer.model.generate(code))
+    written = timed("generate", lambda: trainer.model.generate(code))
+    weights = timed("refine", lambda: trainer.model.refined(written, batch.context, code))
     grid = trainer.occupancy.grid().to(trainer.device)
     where = timed("sample", lambda: sample_occupied(batch.target_rays, config.samples, grid))
     scenes, rays, samples = where.distances.shape
@@ -128,7 +131,7 @@ def latency_rows(folder: str, repeats: int) -> list[Row]:
     """From 3 images to weights."""
     run = load_run(folder)
     context = context_views([_unseen_scene(run)], range(3))
-    with torch.inference_mode():
+    with torch.no_grad():
         taken = medians({"auto": lambda: run.generator(context)}, CPU, repeats)["auto"]
     return [("3 images to weights", "auto", 1e3 * taken, None)]
 

@@ -40,6 +40,14 @@ class FieldWeights:
         """The weights with `function` applied to every tensor."""
         return FieldWeights(self.spec, {name: function(tensor) for name, tensor in self.tensors.items()})
 
+    def plus(self, change: Mapping[str, Tensor]) -> FieldWeights:
+        """The weights with `change` added, name by name."""
+        return FieldWeights(self.spec, {name: tensor + change[name] for name, tensor in self.tensors.items()})
+
+    def minus(self, other: FieldWeights) -> dict[str, Tensor]:
+        """The change that leads from `other` here."""
+        return {name: tensor - other.tensors[name] for name, tensor in self.tensors.items()}
+
     def rounded(self) -> FieldWeights:
         """The values that a scene file keeps (half precision), as float32: what is rendered is then what is stored."""
         return self.map(lambda tensor: tensor.detach().to(torch.float16).to(torch.float32))

@@ -18,6 +18,7 @@ from .hypernetwork import Hypernetwork, HypernetworkConfig
 from .image_encoder import ImageEncoder, ImageEncoderConfig
 from .lift import Lift, LiftConfig, Lifted
 from .motion import Motion
+from .refinement import Refinement, RefinementConfig
 from .seen import SeenReader
 from .set_encoder import SetEncoderConfig, build_set_encoder
 from .sizes import SizesConfig, names_in_largest, size_name
@@ -54,6 +55,7 @@ class GeneratorConfig:
     hypernetwork: HypernetworkConfig = dataclasses.field(default_factory=HypernetworkConfig)
     field: FieldSpec = dataclasses.field(default_factory=FieldSpec)
     sizes: SizesConfig = dataclasses.field(default_factory=SizesConfig)
+    refinement: RefinementConfig = dataclasses.field(default_factory=RefinementConfig)
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,10 @@ class SceneCode:
 
 
 class Generator(nn.Module):
-    """`encode`: a set of views to a code; `generate`: a code to field weights; calling it does both."""
+    """`encode`: a set of views to a code; `generate`: a code to field weights; `refined`: those, after a look from the views.
+
+    Calling it does all three.
+    """
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
@@ -103,6 +108,11 @@ class Generator(nn.Module):
             lifted=None if self.lift is None else self.lift.shape,
             smaller={size_name(spec): _shapes(spec, config.field) for spec in config.sizes.specs(config.field)[:-1]},
         )
+        self.refinement: Refinement | None = None
+        if config.refinement.rays:
+            if self.lift is None:
+                raise InputError("refinement needs to know where anything is seen: set encoder.lift.resolution")
+            self.refinement = Refinement(config.refinement, config.field, self.lift.shape.fine)
         self.written = config.field  # what is written where no other field is asked for
 
         self.motion = Motion(config.hypernetwork.time, latent) if config.hypernetwork.time else None
@@ -112,9 +122,9 @@ class Generator(nn.Module):
         return next(self.parameters()).device
 
     def use_backend(self, name: str) -> None:
-        """Which code reads the colors seen: see `gathered_product`. `auto` at first."""
+        """Which code reads the colors seen (see `gathered_product`) and renders for `refined`. `auto` at first."""
         for module in self.modules():
-            if isinstance(module, SeenReader):
+            if isinstance(module, SeenReader | Refinement):
                 module.backend = name
 
     def freeze_encoder(self) -> None:
@@ -144,12 +154,19 @@ class Generator(nn.Module):
         tensors = self.hypernetwork(code.latent, code.lifted, size_name(spec))
         return FieldWeights(spec, {name: tensors[there] for name, there in names_in_largest(spec, largest).items()})
 
+    def refined(self, weights: FieldWeights, context: ContextViews, code: SceneCode) -> FieldWeights:
+        """What `generate` wrote for the context's code, corrected by how it looks from there, if there is a refinement."""
+        if self.refinement is None or code.lifted is None:
+            return weights
+        return self.refinement(weights, context, code.lifted.seen)
+
     def distribution(self, code: SceneCode) -> FieldDistribution:
         """What `generate` gives, and in which directions it is uncertain (`hypernetwork.factors` of them, perhaps none)."""
         return FieldDistribution(self.generate(code), self.hypernetwork.factors(code.latent, code.lifted))
 
     def forward(self, context: ContextViews, spec: FieldSpec | None = None) -> FieldWeights:
-        return self.generate(self.encode(context), spec)
+        code = self.encode(context)
+        return self.refined(self.generate(code, spec), context, code)
 
     def write(self, spec: FieldSpec) -> Generator:
         """From now on fields of `spec` are written. Raises `InputError` if this generator cannot."""

@@ -20,6 +20,7 @@ from ..ops import gathered_product
 from ..types import ContextViews
 
 COLORS = 8  # mean color, its deviation, the least foreground, share of views that look
+LEAST = 6  # which of them is the least foreground: -1 where a view shows background, 0 where none does
 FOREGROUND = 0.1  # difference from the background at which a color certainly is not it
 
 

@@ -14,7 +14,7 @@ from ..geometry import camera_rays, intersect_sphere, ray_points
 from ..ops import composite, volume_weights
 from ..types import Cameras, InputError, RayBundle, RenderOutput
 from .occupancy import OccupancyGrid, scene_occupancy
-from .samplers import sample_occupied
+from .samplers import BINS, sample_occupied
 
 PROBED = 1 << 13  # rays at a time that are asked whether they meet anything: bounds memory
 
@@ -41,12 +41,13 @@ def render_rays(
     occupancy: OccupancyGrid | None = None,
     jitter: Float[Tensor, "scene ray sample"] | None = None,
     backend: str = "auto",
+    bins: int = BINS,
 ) -> RenderOutput:
     """What rays [scene, ray] in scene-sphere coordinates see, each scene by its own weights.
 
-    C = sum_i w_i c_i + (1 - sum_i w_i) background. `samples`, `occupancy` and `jitter` as in `sample_occupied`.
+    C = sum_i w_i c_i + (1 - sum_i w_i) background. `samples`, `occupancy`, `jitter` and `bins` as in `sample_occupied`.
     """
-    where = sample_occupied(rays, samples, occupancy, jitter)
+    where = sample_occupied(rays, samples, occupancy, jitter, bins)
     scenes, count, _ = where.distances.shape
     points = ray_points(rays, where.distances).reshape(scenes, count * samples, 3)
     directions = rays.directions[:, :, None].expand(-1, -1, samples, -1).reshape(points.shape)

@@ -112,11 +112,14 @@ def _descend(
     random = torch.Generator().manual_seed(config.seed)
     with torch.no_grad():
         code = generator.encode(context)
+        written = generator.generate(code)
+        # stays as it is: to find it anew costs as much as a step
+        correction = generator.refined(written, context, code).minus(written)
     changed = copy.deepcopy(generator)
     network = changed.hypernetwork.requires_grad_(True)
     optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
     looks = {math.ceil(config.steps * (i + 1) / config.looks) for i in range(config.looks)}
-    weights = changed.generate(code)
+    weights = changed.generate(code).plus(correction)
     for step in range(1, steps + 1):
         if step % 25 == 1:
             occupancy = scene_occupancy(weights.map(Tensor.detach), 32)
@@ -129,7 +132,7 @@ def _descend(
             group["lr"] = config.learning_rate * (0.55 + 0.45 * math.cos(math.pi * step / config.steps))
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0, foreach=True)
         optimizer.step()
-        weights = changed.generate(code)
+        weights = changed.generate(code).plus(correction)
         if step in looks:
             look(step, weights.map(Tensor.detach))
         on_step(step)

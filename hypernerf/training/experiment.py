@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from ..fields import FieldSpec
-from ..models import GeneratorConfig, HypernetworkConfig, SizesConfig
+from ..models import GeneratorConfig, HypernetworkConfig, RefinementConfig, SizesConfig
 from ..models.generator import EncoderConfig
 from ..rendering import RenderSettings
 from ..types import InputError
@@ -39,6 +39,7 @@ class TrainConfig:
     warmup: float = 0.02  # share of the run
     clip: float = 1.0  # of the gradient's norm
     ema: float = 0.995  # decay of the averaged weights that are validated and saved
+    refine_from: float = 0.5  # share of the run after which what is written is refined too, if there is a refinement
     occupancy_every: int = 10  # steps between looks at what is empty
     checkpoint_every: int = 500  # steps
     keep: int = 2  # checkpoints, the newest
@@ -60,8 +61,9 @@ class TrainConfig:
                 raise InputError(f"train.{name} must be positive, not {getattr(self, name)}")
         if self.minutes is not None and not self.minutes > 0:
             raise InputError(f"train.minutes must be positive, not {self.minutes}")
-        if not 0 <= self.ema < 1 or not 0 <= self.warmup < 1:
-            raise InputError("train.ema and train.warmup must be in 0..1 (1 excluded)")
+        for name in ("ema", "warmup", "refine_from"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"train.{name} must be in 0..1 (1 excluded), not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,11 @@ class Experiment:
     hypernetwork: HypernetworkConfig = dataclasses.field(default_factory=HypernetworkConfig)
     field: FieldSpec = dataclasses.field(default_factory=FieldSpec)
     sizes: SizesConfig = dataclasses.field(default_factory=SizesConfig)
+    refinement: RefinementConfig = dataclasses.field(default_factory=RefinementConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = dataclasses.field(default_factory=EvaluateConfig)
     render: RenderSettings = dataclasses.field(default_factory=RenderSettings)
 
     @property
     def generator(self) -> GeneratorConfig:
-        return GeneratorConfig(self.encoder, self.hypernetwork, self.field, self.sizes)
+        return GeneratorConfig(self.encoder, self.hypernetwork, self.field, self.sizes, self.refinement)

@@ -44,6 +44,7 @@ class StepInput:
     jitter: Float[Tensor, "scene ray sample"]
     occupancy: OccupancyGrid
     hull_weight: float
+    refine: bool
     seed: int  # of what further losses draw
     look: Look | None = None
 
@@ -71,6 +72,8 @@ class Objective(nn.Module):
         config, batch = self.config, step.batch
         code = self.generator.at(self.generator.encode(batch.context), batch.times)
         weights = self.generator.generate(code, step.spec)
+        if step.refine:
+            weights = self.generator.refined(weights, batch.context, code)
         seen = None
         if step.look is not None:
             chosen = list(step.look.scenes)

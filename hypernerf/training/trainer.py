@@ -85,13 +85,13 @@ class Trainer:
         self.model = Generator(experiment.generator).to(self.device)
         self.model.use_backend(config.backend)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
-        self._objective: nn.Module = Objective(self.model, config, further_objectives(experiment, run))
+        self._further = further_objectives(experiment, run)
+        self._objective: nn.Module = Objective(self.model, config, self._further)
         if config.continual.freeze_encoder:
             self.model.freeze_encoder()
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), eps=1e-8, fused=True
         )
-        self.objectives = further_objectives(experiment, run)
         self.occupancy = UnionOccupancy()
         self._mean_image = mean_image(sample_of(scenes))
         self.step, self.minutes, self.validated = 0, 0.0, 0
@@ -142,9 +142,10 @@ class Trainer:
     def _rehearse(self) -> None:
         """A step that changes nothing. DDP sorts its buckets after the first, and sums of more than two processes are rounded by
         their places in them: a run that is taken up again would else begin otherwise than the uninterrupted one goes on."""
-        # a step of one of several sizes needs those parameters alone that it writes
+        # a step of one of several sizes needs those parameters alone that it writes, and one that refines nothing less than all
         several = len(self.experiment.sizes.specs(self.experiment.field)) > 1
-        self._objective = self.team.wrapped(Objective(self.model, self.config), several)
+        some = several or self.model.refinement is not None
+        self._objective = self.team.wrapped(Objective(self.model, self.config, self._further), some)
         with warnings.catch_warnings():  # a 1 x 1 convolution's gradient is strided otherwise, which costs a copy of little
             warnings.simplefilter("ignore", UserWarning)
             self._forward(self._draw()).losses["total"].backward()
@@ -202,7 +203,8 @@ class Trainer:
             look = Look(self.occupancy.points(generator), looked_at(self._slots, config.batch.scenes))
         jitter = draw_jitter(config.seed, self.step, self._slots, config.batch.rays, config.samples).to(self.device)
         occupancy = self.occupancy.grid().to(self.device)
-        return self._objective(StepInput(batch, spec, jitter, occupancy, self.hull_weight(), seed, look))
+        refine = self.progress >= config.refine_from
+        return self._objective(StepInput(batch, spec, jitter, occupancy, self.hull_weight(), refine, seed, look))
 
     def _scene_names(self) -> tuple[str, ...]:
         """Of the scenes in the whole batch of the step under way."""

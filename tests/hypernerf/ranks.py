@@ -23,9 +23,10 @@ source: {name: procedural, train_scenes: 8, val_scenes: 1, test_scenes: 1, views
 encoder: {image: {image_size: 16, channels: [8, 16]}, set: {width: 16}, lift: {resolution: 4, channels: 4}}
 hypernetwork: {latent: 16, width: 16, rank: 2}
 field: {width: 16, depth: 2, position_frequencies: 2, plane_resolution: 4, plane_channels: 2, volume_resolution: 4}
+refinement: {rays: 8, samples: 4, channels: 4}
 train:
-  {steps: 40, samples: 6, validations: 2, checkpoint_every: 13, occupancy_every: 5, device: cpu, threads: 1, max_skipped: 3,
-  batch: {scenes: 6, rays: 16, swap_colors: true}}
+  {steps: 40, refine_from: 0.4, samples: 6, validations: 2, checkpoint_every: 13, occupancy_every: 5, device: cpu, threads: 1,
+  max_skipped: 3, batch: {scenes: 6, rays: 16, swap_colors: true}}
 evaluate: {context_views: [1], meshes: 0}
 render: {samples: 4, grid: 8}
 """

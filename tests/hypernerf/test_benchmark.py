@@ -36,5 +36,5 @@ def test_the_parts_of_a_step_are_those_of_the_whole(stored, tmp_path):
     trainer = Trainer(tiny(), stored, tmp_path)
     before = [value.clone() for value in trainer.model.parameters()]
     seconds = step_parts(trainer)
-    assert list(seconds) == ["load", "encode", "generate", "sample", "field", "composite", "backward", "optimizer"]
+    assert list(seconds) == ["load", "encode", "generate", "refine", "sample", "field", "composite", "backward", "optimizer"]
     assert any(not torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))  # it did step

@@ -13,6 +13,7 @@ from hypernerf.models import (
     HypernetworkConfig,
     ImageEncoderConfig,
     LiftConfig,
+    RefinementConfig,
     SetEncoderConfig,
 )
 from hypernerf.models.hypernetwork import Hypernetwork
@@ -41,6 +42,10 @@ def static(**field) -> GeneratorConfig:
     return dataclasses.replace(config, hypernetwork=dataclasses.replace(config.hypernetwork, conditioned=False))
 
 
+def refining(**field) -> GeneratorConfig:
+    return dataclasses.replace(small(**field), refinement=RefinementConfig(rays=100, rounds=2, samples=8, channels=8))
+
+
 def views(scenes: int, count: int, size: int = 16) -> ContextViews:
     cameras = orbit(count, size)
     batch = Cameras(cameras.camera_to_world.expand(scenes, -1, 4, 4), cameras.intrinsics.expand(scenes, -1, 4), size, size)
@@ -52,7 +57,7 @@ def name_of(config: GeneratorConfig) -> str:
     planes, volume = config.field.plane_resolution, config.field.volume_resolution
     lift = config.encoder.lift
     kind = config.hypernetwork.head if config.hypernetwork.conditioned else "static"
-    return f"{kind}-{config.encoder.set.kind}-planes{planes}-volume{volume}-mirror_{lift.mirror}"
+    return f"{kind}-{config.encoder.set.kind}-planes{planes}-volume{volume}-mirror_{lift.mirror}-refined{config.refinement.rays}"
 
 
 VARIANTS = [
@@ -61,6 +66,7 @@ VARIANTS = [
     small(lift=4, plane_resolution=6, plane_channels=2),
     small(lift=4, volume_resolution=5, plane_resolution=6, plane_channels=2, direction_frequencies=1),
     small(lift=8, volume_resolution=5, plane_resolution=6, plane_channels=2, mirror="y"),
+    refining(lift=4, volume_resolution=5, plane_resolution=6, plane_channels=2),
     small(plane_resolution=7, plane_channels=2, rays=False),
     static(plane_resolution=7, plane_channels=2),
 ]

@@ -1,0 +1,162 @@
+"""Written weights, corrected once by what their own picture of the context views gets wrong.
+
+A forward pass guesses, and never sees what its guess looks like. Here the guess is rendered from the context views, and the
+gradient of the error there with respect to planes and volume goes to small convolutions, which write a correction: learned
+gradient descent (Andrychowicz et al. 2016; of layered images, DeepView: Flynn et al. 2019). Rendering knows what hides what,
+and no other part of the generator does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..fields import FieldSpec, FieldWeights
+from ..geometry import camera_rays
+from ..rendering import OccupancyGrid, render_rays
+from ..rendering.occupancy import dilated
+from ..types import ContextViews, InputError, RayBundle, require_within
+from .seen import FOREGROUND, LEAST, ball_cells
+
+GAIN = 3e3  # takes a trained generator's gradients to a deviation near 0.2
+STEEP = 10.0  # beside them stand their logarithms, nearly: asinh(STEEP * GAIN * gradient)
+BACKGROUND_SHARE = 0.2  # how often a ray of background is taken, against one of the object
+AT_LEAST = 1 << 10  # rays of a view when a scene is read, and a quarter of its pixels: nearly all that see the object
+CORRECTED = ("planes", "volume")
+CHUNK = 1 << 10  # rays of a scene at a time: bounds memory
+
+
+@dataclass(frozen=True)
+class RefinementConfig:
+    """Only planes and volume are corrected, so there must be some, and what is lifted tells where anything may be."""
+
+    rays: int = 0  # of a scene's context views, looked at in a step of training; 0: no refinement
+    rounds: int = 1  # of looking and correcting, each with a network of its own
+    samples: int = 12  # points a ray
+    channels: int = 32  # of the convolutions
+
+    def __post_init__(self) -> None:
+        require_within("refinement", self, {"rays": (0, 1 << 20), "rounds": (1, 16), "samples": (1, 1024), "channels": (1, 1024)})
+
+
+class Refinement(nn.Module):
+    """Correction = network(value, gradient); it is next to nothing at first.
+
+    Args:
+        config: how closely the context views are looked at.
+        field: what is corrected.
+        fine: cells along a side of the grid of colors seen.
+    """
+
+    backend = "auto"  # of the rendering: see `Generator.use_backend`
+
+    def __init__(self, config: RefinementConfig, field: FieldSpec, fine: int) -> None:
+        super().__init__()
+        self.config, self.fine = config, fine
+        if not (field.plane_resolution or field.volume_resolution):
+            raise InputError("refinement corrects planes and volume: set field.plane_resolution or field.volume_resolution")
+        self.rounds = nn.ModuleList(_networks(config, field) for _ in range(config.rounds))
+
+    def forward(self, weights: FieldWeights, context: ContextViews, seen: Float[Tensor, "scene place color"]) -> FieldWeights:
+        """`seen` as `Lift` gives it for the context. The gradient itself is data: nothing is differentiated twice."""
+        views, pixels = context.images.shape[1], context.images[0, 0, ..., 0].numel()
+        learning = self.training and torch.is_grad_enabled()
+        count = max(1, self.config.rays // views) if learning else max(AT_LEAST, pixels // 4)
+        occupancy = hull_cells(seen, self.fine)
+        for number, networks in enumerate(self.rounds):
+            chosen = context_rays(context, count, number)
+            gradients = self._gradients(weights, chosen, context.background, occupancy)
+            tensors = dict(weights.tensors)
+            for name, network in networks.items():  # type: ignore[operator]
+                value, slope = tensors[name], GAIN * gradients[name]
+                grids = torch.cat([value, slope.clamp(-5, 5), torch.asinh(STEEP * slope)], dim=2).flatten(0, 1)
+                tensors[name] = value + network(grids).reshape(value.shape)
+            weights = FieldWeights(weights.spec, tensors)
+        return weights
+
+    def _gradients(
+        self, weights: FieldWeights, chosen: ContextRays, background: Tensor, occupancy: OccupancyGrid
+    ) -> dict[str, Tensor]:
+        """Of the sum over views of the mean squared error: more views are more evidence."""
+        tensors = {name: tensor.detach() for name, tensor in weights.tensors.items()}
+        total = {name: torch.zeros_like(tensors[name]) for name in CORRECTED if name in tensors}
+        with torch.enable_grad():
+            tensors |= {name: tensors[name].requires_grad_() for name in total}
+            for part in torch.arange(chosen.colors.shape[1], device=weights.device).split(CHUNK):
+                rays = RayBundle(chosen.rays.origins[:, part], chosen.rays.directions[:, part])
+                guess = render_rays(
+                    FieldWeights(weights.spec, tensors), rays, background, self.config.samples, occupancy,
+                    backend=self.backend, bins=2 * self.config.samples,
+                )  # fmt: skip
+                error = ((guess.color - chosen.colors[:, part]).square().mean(-1) * chosen.shares[:, part]).sum()
+                for name, slope in zip(total, torch.autograd.grad(error, [tensors[name] for name in total]), strict=True):
+                    total[name] = total[name] + slope
+        return total
+
+
+@dataclass(frozen=True)
+class ContextRays:
+    """Rays of the context views, what they saw, and the share of each in the error, which sum to the number of views."""
+
+    rays: RayBundle
+    colors: Float[Tensor, "scene ray 3"]
+    shares: Float[Tensor, "scene ray"]
+
+
+def context_rays(context: ContextViews, count: int, seed: int = 0) -> ContextRays:
+    """`count` rays of each view, or all; most of them see the object, and shares make up for that.
+
+    Which are taken is a function of the images and `seed` alone, so that a step of training can be repeated.
+    """
+    every = camera_rays(context.cameras)
+    origins, directions, colors = (t.flatten(2, 3) for t in (every.origins, every.directions, context.images))
+    pixels = colors.shape[2]
+    if count >= pixels:
+        shares = torch.full(colors.shape[:3], 1 / pixels, device=colors.device)
+    else:
+        object_seen = (colors - context.background[:, None, None]).abs().amax(-1) > FOREGROUND / 4
+        chance = torch.where(object_seen, 1.0, BACKGROUND_SHARE)
+        # the smallest of exponential variates are a sample by chance without replacement, and the next one tells how probable
+        # each of them was (bottom-k sketches: Cohen & Kaplan 2007)
+        noise = torch.empty(pixels).exponential_(generator=torch.Generator().manual_seed(seed)).to(colors.device)
+        smallest = (noise / chance).topk(count + 1, largest=False)
+        chosen = smallest.indices[..., :-1]
+        shares = -1 / torch.expm1(-chance.gather(2, chosen) * smallest.values[..., -1:])
+        shares = shares / shares.sum(2, keepdim=True)
+        index = chosen[..., None].expand(-1, -1, -1, 3)
+        origins, directions, colors = (t.gather(2, index) for t in (origins, directions, colors))
+    rays = RayBundle(origins.flatten(1, 2), directions.flatten(1, 2))
+    return ContextRays(rays, colors.flatten(1, 2), shares.flatten(1))
+
+
+def hull_cells(seen: Float[Tensor, "scene place color"], size: int) -> OccupancyGrid:
+    """Where no view shows background, and the cells around."""
+    full = torch.zeros(len(seen), size**3, dtype=torch.bool, device=seen.device)
+    full[:, ball_cells(size).to(seen.device)] = seen[..., LEAST] > -0.9
+    return dilated(full.unflatten(-1, (size,) * 3))
+
+
+def _networks(config: RefinementConfig, field: FieldSpec) -> nn.ModuleDict:
+    """Of one round, by the names of what they correct."""
+    networks = nn.ModuleDict()
+    if field.plane_resolution:
+        networks["planes"] = _convolutions(nn.Conv2d, field.plane_channels, config.channels, 2)
+    if field.volume_resolution:
+        networks["volume"] = _convolutions(nn.Conv3d, field.volume_channels, config.channels, 1)
+    return networks
+
+
+def _convolutions(kind: type[nn.Conv2d] | type[nn.Conv3d], values: int, channels: int, hidden: int) -> nn.Sequential:
+    """From `values` channels and twice as many of the gradient to `values`, through `hidden` layers."""
+    layers: list[nn.Module] = []
+    inputs = 3 * values
+    for _ in range(hidden):
+        layers += [kind(inputs, channels, 3, padding=1), nn.ReLU()]
+        inputs = channels
+    last = kind(channels, values, 3, padding=1)
+    nn.init.normal_(last.weight, std=1e-3 / channels**0.5)
+    nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+    return nn.Sequential(*layers, last)
