@@ -25,7 +25,6 @@ GAIN = 3e3  # takes a trained generator's gradients to a deviation near 0.2
 STEEP = 10.0  # beside them stand their logarithms, nearly: asinh(STEEP * GAIN * gradient)
 BACKGROUND_SHARE = 0.2  # how often a ray of background is taken, against one of the object
 AT_LEAST = 1 << 10  # rays of a view when a scene is read, and a quarter of its pixels: nearly all that see the object
-CORRECTED = ("planes", "volume")
 CHUNK = 1 << 10  # rays of a scene at a time: bounds memory
 
 
@@ -34,12 +33,11 @@ class RefinementConfig:
     """Only planes and volume are corrected, so there must be some, and what is lifted tells where anything may be."""
 
     rays: int = 0  # of a scene's context views, looked at in a step of training; 0: no refinement
-    rounds: int = 1  # of looking and correcting, each with a network of its own
     samples: int = 12  # points a ray
     channels: int = 32  # of the convolutions
 
     def __post_init__(self) -> None:
-        require_within("refinement", self, {"rays": (0, 1 << 20), "rounds": (1, 16), "samples": (1, 1024), "channels": (1, 1024)})
+        require_within("refinement", self, {"rays": (0, 1 << 20), "samples": (1, 1024), "channels": (1, 1024)})
 
 
 class Refinement(nn.Module):
@@ -58,31 +56,31 @@ class Refinement(nn.Module):
         self.config, self.fine = config, fine
         if not (field.plane_resolution or field.volume_resolution):
             raise InputError("refinement corrects planes and volume: set field.plane_resolution or field.volume_resolution")
-        self.rounds = nn.ModuleList(_networks(config, field) for _ in range(config.rounds))
+        self.networks = nn.ModuleDict()
+        if field.plane_resolution:
+            self.networks["planes"] = _convolutions(nn.Conv2d, field.plane_channels, config.channels, 2)
+        if field.volume_resolution:
+            self.networks["volume"] = _convolutions(nn.Conv3d, field.volume_channels, config.channels, 1)
 
     def forward(self, weights: FieldWeights, context: ContextViews, seen: Float[Tensor, "scene place color"]) -> FieldWeights:
         """`seen` as `Lift` gives it for the context. The gradient itself is data: nothing is differentiated twice."""
         views, pixels = context.images.shape[1], context.images[0, 0, ..., 0].numel()
         learning = self.training and torch.is_grad_enabled()
         count = max(1, self.config.rays // views) if learning else max(AT_LEAST, pixels // 4)
-        occupancy = hull_cells(seen, self.fine)
-        for number, networks in enumerate(self.rounds):
-            chosen = context_rays(context, count, number)
-            gradients = self._gradients(weights, chosen, context.background, occupancy)
-            tensors = dict(weights.tensors)
-            for name, network in networks.items():  # type: ignore[operator]
-                value, slope = tensors[name], GAIN * gradients[name]
-                grids = torch.cat([value, slope.clamp(-5, 5), torch.asinh(STEEP * slope)], dim=2).flatten(0, 1)
-                tensors[name] = value + network(grids).reshape(value.shape)
-            weights = FieldWeights(weights.spec, tensors)
-        return weights
+        gradients = self._gradients(weights, context_rays(context, count), context.background, hull_cells(seen, self.fine))
+        tensors = dict(weights.tensors)
+        for name, network in self.networks.items():
+            value, slope = tensors[name], GAIN * gradients[name]
+            grids = torch.cat([value, slope.clamp(-5, 5), torch.asinh(STEEP * slope)], dim=2).flatten(0, 1)
+            tensors[name] = value + network(grids).reshape(value.shape)
+        return FieldWeights(weights.spec, tensors)
 
     def _gradients(
         self, weights: FieldWeights, chosen: ContextRays, background: Tensor, occupancy: OccupancyGrid
     ) -> dict[str, Tensor]:
         """Of the sum over views of the mean squared error: more views are more evidence."""
         tensors = {name: tensor.detach() for name, tensor in weights.tensors.items()}
-        total = {name: torch.zeros_like(tensors[name]) for name in CORRECTED if name in tensors}
+        total = {name: torch.zeros_like(tensors[name]) for name in self.networks}
         with torch.enable_grad():
             tensors |= {name: tensors[name].requires_grad_() for name in total}
             for part in torch.arange(chosen.colors.shape[1], device=weights.device).split(CHUNK):
@@ -106,10 +104,10 @@ class ContextRays:
     shares: Float[Tensor, "scene ray"]
 
 
-def context_rays(context: ContextViews, count: int, seed: int = 0) -> ContextRays:
+def context_rays(context: ContextViews, count: int) -> ContextRays:
     """`count` rays of each view, or all; most of them see the object, and shares make up for that.
 
-    Which are taken is a function of the images and `seed` alone, so that a step of training can be repeated.
+    Which are taken is a function of the images alone, so that a step of training can be repeated.
     """
     every = camera_rays(context.cameras)
     origins, directions, colors = (t.flatten(2, 3) for t in (every.origins, every.directions, context.images))
@@ -121,7 +119,7 @@ def context_rays(context: ContextViews, count: int, seed: int = 0) -> ContextRay
         chance = torch.where(object_seen, 1.0, BACKGROUND_SHARE)
         # the smallest of exponential variates are a sample by chance without replacement, and the next one tells how probable
         # each of them was (bottom-k sketches: Cohen & Kaplan 2007)
-        noise = torch.empty(pixels).exponential_(generator=torch.Generator().manual_seed(seed)).to(colors.device)
+        noise = torch.empty(pixels).exponential_(generator=torch.Generator().manual_seed(0)).to(colors.device)
         smallest = (noise / chance).topk(count + 1, largest=False)
         chosen = smallest.indices[..., :-1]
         shares = -1 / torch.expm1(-chance.gather(2, chosen) * smallest.values[..., -1:])
@@ -137,16 +135,6 @@ def hull_cells(seen: Float[Tensor, "scene place color"], size: int) -> Occupancy
     full = torch.zeros(len(seen), size**3, dtype=torch.bool, device=seen.device)
     full[:, ball_cells(size).to(seen.device)] = seen[..., LEAST] > -0.9
     return dilated(full.unflatten(-1, (size,) * 3))
-
-
-def _networks(config: RefinementConfig, field: FieldSpec) -> nn.ModuleDict:
-    """Of one round, by the names of what they correct."""
-    networks = nn.ModuleDict()
-    if field.plane_resolution:
-        networks["planes"] = _convolutions(nn.Conv2d, field.plane_channels, config.channels, 2)
-    if field.volume_resolution:
-        networks["volume"] = _convolutions(nn.Conv3d, field.volume_channels, config.channels, 1)
-    return networks
 
 
 def _convolutions(kind: type[nn.Conv2d] | type[nn.Conv3d], values: int, channels: int, hidden: int) -> nn.Sequential:

@@ -43,7 +43,7 @@ def static(**field) -> GeneratorConfig:
 
 
 def refining(**field) -> GeneratorConfig:
-    return dataclasses.replace(small(**field), refinement=RefinementConfig(rays=100, rounds=2, samples=8, channels=8))
+    return dataclasses.replace(small(**field), refinement=RefinementConfig(rays=100, samples=8, channels=8))
 
 
 def views(scenes: int, count: int, size: int = 16) -> ContextViews:

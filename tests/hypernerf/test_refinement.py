@@ -23,9 +23,8 @@ CONFIG = refining(lift=4, volume_resolution=5, plane_resolution=6, plane_channel
 def generator():
     torch.manual_seed(0)
     generator = Generator(CONFIG).requires_grad_(False).eval()
-    for networks in generator.refinement.rounds:  # as trained ones: they write more than nothing
-        for network in networks.values():
-            network[-1].weight.mul_(100)
+    for network in generator.refinement.networks.values():  # as a trained one: it writes more than nothing
+        network[-1].weight.mul_(100)
     return generator
 
 
@@ -82,8 +81,7 @@ def test_few_rays_stand_for_all_of_them():
     on_object = (rays.colors[0] < 1).any(-1)
     assert on_object.float().mean() > 0.5  # a quarter of the pixels
     assert rays.shares[0][on_object].max() < rays.shares[0][~on_object].min()
-    again, other = context_rays(context, 150), context_rays(context, 150, 1)
-    assert torch.equal(again.colors, rays.colors) and not torch.equal(other.colors, rays.colors)
+    assert torch.equal(context_rays(context, 150).colors, rays.colors)
     assert context_rays(context, ALL).shares.unique().numel() == 1
 
 
