@@ -7,13 +7,15 @@ Each function takes the type of error to raise, so that a scene's reader can say
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import reprlib
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import yaml
 
@@ -35,7 +37,7 @@ def shown(value: object) -> str:
 
 
 @contextmanager
-def open_regular(path: Path | str, limit: int, error: type[InputError] = InputError) -> Iterator[BinaryIO]:
+def open_regular(path: Path | str, limit: int, error: type[InputError] = InputError) -> Iterator[BufferedReader]:
     """A file to read from its start. Raises `error` unless it is a regular file of at most `limit` bytes."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -68,6 +70,20 @@ def read_bytes(path: Path | str, limit: int, error: type[InputError] = InputErro
     if len(data) > size:  # files of the kernel say that they are empty
         raise error(f"{path}: has more bytes than the {size} it is said to have")
     return data
+
+
+def read_aside(path: Path | str, limit: int, error: type[InputError] = InputError) -> tuple[mmap.mmap, int]:
+    """The whole file, to be read like one, and its size; in pages beside the heap. Raises `error` as `open_regular` does."""
+    with open_regular(path, limit, error) as file:
+        size = os.fstat(file.fileno()).st_size
+        pages = mmap.mmap(-1, size + 1)
+        try:
+            count = file.readinto(pages)
+        except OSError as problem:
+            raise error(f"{path}: cannot be read ({problem.strerror})") from None
+    if count > size:
+        raise error(f"{path}: has more bytes than the {size} it is said to have")
+    return pages, count
 
 
 def read_text(path: Path | str, limit: int, error: type[InputError] = InputError) -> str:

@@ -7,6 +7,7 @@ single scenes are found by the shards' headers.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from hypernerf.types import InputError, SceneViews
 
 from .folders import require_root
 from .packed_index import read_index
-from .shards import MAX_SHARD, PackedScene, SceneMembers, Shard, read_scene, read_shard, scenes_in
+from .shards import MAX_SHARD, PackedScene, SceneMembers, Shard, each_scene, read_scene, scenes_in
 from .source import SPLITS, Reading, SceneError, SourceConfig, Split, register_source
 
 KEPT = ("center", "radius", "near", "far", "up", "follow_links")  # of how files are read: what still says something
@@ -48,13 +49,16 @@ class ShardedSource:
             raise InputError(f"{self.root}: its scenes were packed over another background: set source.background {stated}")
         self._places: dict[Split, dict[str, tuple[Shard, SceneMembers]]] = {}
 
-    def read(self, split: Split, number: int) -> list[PackedScene]:
-        """All scenes of a shard. Raises `SceneError` unless it is what was packed."""
+    def each(self, split: Split, number: int) -> Iterator[PackedScene]:
+        """The scenes of a shard, one after the other. Raises `SceneError` unless it is what was packed."""
         shard = self.index.splits[split][number]
-        scenes = read_shard(self._path(shard), shard)
-        for scene in scenes:
+        for scene in each_scene(self._path(shard), shard):
             self._check_size(shard, scene)
-        return scenes
+            yield scene
+
+    def read(self, split: Split, number: int) -> list[PackedScene]:
+        """All of them at once."""
+        return list(self.each(split, number))
 
     def scene_ids(self, split: Split) -> list[str]:
         return list(self._found(split))

@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,12 +23,12 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from hypernerf.reading import parse_json, read_bytes
+from hypernerf.reading import parse_json, read_aside
 from hypernerf.types import Cameras, SceneViews
 
 from .images import MAX_BYTES, MAX_PIXELS, decoding
 from .source import MAX_SIDE, SceneError, check_cameras
-from .tar import Member, padding, tar_header, tar_members
+from .tar import Member, Opened, padding, tar_header, tar_members
 
 MAX_SHARD = 1 << 31  # bytes
 MAX_JSON = 1 << 22
@@ -118,21 +118,26 @@ def write_shard(path: Path, scenes: Iterable[Sequence[tuple[str, bytes]]]) -> Sh
     return Shard(path.name, count, size, digest.hexdigest())
 
 
-def read_shard(path: Path, shard: Shard | None = None) -> list[PackedScene]:
-    """All scenes of a file; where `shard` is given, they must be what it says, to the bit.
+def each_scene(path: Path, shard: Shard | None = None) -> Iterator[PackedScene]:
+    """The scenes of a file, one after the other; where `shard` is given, they must be what it says, to the bit.
 
     Raises:
         SceneError: the file is missing, damaged or not such a file, or a scene in it is unusable.
     """
-    limit = MAX_SHARD if shard is None else shard.bytes
-    data = read_bytes(path, limit, SceneError)
-    if shard is not None and hashlib.blake2b(data, digest_size=16).hexdigest() != shard.blake2b:
+    file, size = read_aside(path, MAX_SHARD if shard is None else shard.bytes, SceneError)
+    if shard is not None and hashlib.blake2b(memoryview(file)[:size], digest_size=16).hexdigest() != shard.blake2b:
         raise SceneError(f"{path}: not the file that was packed (its digest differs): copy it again, or pack anew")
-    file = io.BytesIO(data)
-    scenes = [read_scene(file, members, str(path)) for members in scenes_in(file, len(data), str(path))]
-    if shard is not None and len(scenes) != shard.scenes:
-        raise SceneError(f"{path}: {len(scenes)} scenes, index.json says {shard.scenes}: pack anew")
-    return scenes
+    count = 0
+    for members in scenes_in(file, size, str(path)):
+        yield read_scene(file, members, str(path))
+        count += 1
+    if shard is not None and count != shard.scenes:
+        raise SceneError(f"{path}: {count} scenes, index.json says {shard.scenes}: pack anew")
+
+
+def read_shard(path: Path, shard: Shard | None = None) -> list[PackedScene]:
+    """All scenes of a file at once. Raises `SceneError` as `each_scene` does."""
+    return list(each_scene(path, shard))
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,7 @@ class SceneMembers:
     kinds: dict[str, Member]
 
 
-def scenes_in(file: BinaryIO, size: int, where: str) -> Iterator[SceneMembers]:
+def scenes_in(file: Opened, size: int, where: str) -> Iterator[SceneMembers]:
     """The scenes of an open shard, by its headers alone: consecutive members of one key. Raises `SceneError`."""
     current = None
     for member in tar_members(file, size, where):
@@ -161,7 +166,7 @@ def scenes_in(file: BinaryIO, size: int, where: str) -> Iterator[SceneMembers]:
         yield current
 
 
-def read_scene(file: BinaryIO, members: SceneMembers, where: str) -> PackedScene:
+def read_scene(file: Opened, members: SceneMembers, where: str) -> PackedScene:
     """One scene of an open shard. Raises `SceneError`."""
     name = f"{where}: {members.key}"
     for kind in ("json", "png"):
@@ -179,7 +184,7 @@ def read_scene(file: BinaryIO, members: SceneMembers, where: str) -> PackedScene
     return scene
 
 
-def _contents(file: BinaryIO, member: Member, limit: int, name: str) -> bytes:
+def _contents(file: Opened, member: Member, limit: int, name: str) -> bytes:
     if member.size > limit:
         raise SceneError(f"{name}: a member of {member.size} bytes, more than the {limit} that such a one may have")
     file.seek(member.offset)
@@ -208,7 +213,7 @@ def _read_facts(data: bytes, name: str) -> tuple[Cameras, Float[Tensor, 3]]:
 
 
 def _read_pixels(
-    file: BinaryIO, member: Member, size: tuple[int, int], modes: tuple[str, ...], name: str
+    file: Opened, member: Member, size: tuple[int, int], modes: tuple[str, ...], name: str
 ) -> UInt8[np.ndarray, ...]:
     """A PNG of `size` = (height, width)."""
     contents = io.BytesIO(_contents(file, member, MAX_BYTES, name))

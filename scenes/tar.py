@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Protocol
 
 from .source import SceneError
 
@@ -19,6 +19,14 @@ NAME = re.compile(r"[\w-][\w./-]*", re.ASCII)
 MAX_NAME = 100  # bytes that a header has for it
 _EXTENDED, _GLOBAL = b"x", b"g"
 _CHANGES = re.compile(rb"(^|\n)\d+ (path|size|linkpath|GNU\.sparse[^=]*)=")
+
+
+class Opened(Protocol):
+    """An open file, or pages that one was read into."""
+
+    def seek(self, place: int, /) -> object: ...
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ def padding(size: int) -> int:
     return -size % BLOCK
 
 
-def tar_members(file: BinaryIO, size: int, where: str) -> Iterator[Member]:
+def tar_members(file: Opened, size: int, where: str) -> Iterator[Member]:
     """The members of an open tar file of `size` bytes, in order, found by their headers alone.
 
     Raises:

@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LEVELS = {
-    "types": 0, "files": 1, "memory": 1, "geometry": 1, "interrupts": 1, "reading": 1, "config": 2, "ops": 2, "tensor_files": 2,
-    "fields": 3,
+    "types": 0, "files": 1, "memory": 1, "pages": 1, "geometry": 1, "interrupts": 1, "reading": 1,
+    "config": 2, "ops": 2, "tensor_files": 2, "fields": 3,
     "rendering": 4, "models": 5, "training": 6, "export": 6, "viewer": 7, "cli": 8, "__main__": 9,
 }  # fmt: skip
 FILES = sorted((ROOT / "hypernerf").rglob("*.py"))

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import mmap
 from dataclasses import replace
-
-import torch
 
 from scenes.sharded import ShardedConfig, ShardedSource
 from scenes.shards import PackedScene
 from scenes.source import SourceConfig
 
+from ..pages import Pages
 from ..training import StoredScene, normalized
 from ..training.store import with_hulls
 from ..training.streaming import SceneStream, Window
-from ..types import InputError, SceneTransform
+from ..types import InputError
 from .common import console, sphere_of
 from .taking_up import Settings
 
-PIXELS = ("images", "masks", "hull")  # of a scene: what fills memory, in 8 bits
 SAMPLE = 256  # scenes that stand for all: as many as the mean code is of
 
 
@@ -44,8 +41,15 @@ def open_stream(settings: Settings) -> tuple[SceneStream, SourceConfig]:
     packed_hulls = sphere == index.sphere
 
     def read(number: int) -> list[StoredScene]:
-        scenes = [_stored(scene, sphere, packed_hulls and train.loss.hull > 0) for scene in opened.read("train", number)]
-        return _in_pages_of_its_own(with_hulls(scenes) if train.loss.hull > 0 and not packed_hulls else scenes)
+        """Scene by scene, so that the heap, which is training's, never holds more than one of them."""
+        pages = Pages()
+        return [_in_pages(pages, stored(scene)) for scene in opened.each("train", number)]
+
+    def stored(packed: PackedScene) -> StoredScene:
+        hull = packed.hull if packed_hulls and train.loss.hull > 0 else None
+        scene = StoredScene(packed.key, packed.images, packed.masks, packed.cameras, packed.background, hull)
+        placed = normalized([scene], sphere)
+        return (with_hulls(placed) if train.loss.hull > 0 and not packed_hulls else placed)[0]
 
     sample: list[StoredScene] = []
     for number in range(len(shards)):  # scenes were shuffled when they were packed: the first are as good as any
@@ -60,24 +64,9 @@ def open_stream(settings: Settings) -> tuple[SceneStream, SourceConfig]:
     return SceneStream(window, read, sample[:SAMPLE], count, index.digest), source
 
 
-def _stored(scene: PackedScene, sphere: SceneTransform, hull: bool) -> StoredScene:
-    stored = StoredScene(
-        scene.key, scene.images, scene.masks, scene.cameras, scene.background, scene.hull if hull else None
-    )  # fmt: skip
-    return normalized([stored], sphere)[0]
-
-
-def _in_pages_of_its_own(scenes: list[StoredScene]) -> list[StoredScene]:
-    """The scenes with their pixels and hulls in pages that go back to the system when the shard is left.
-
-    Blocks of the heap that come and go between those of training leave holes in it: it grew by most of a shard with each shard.
-    """
-    pieces = [getattr(scene, name) for scene in scenes for name in PIXELS]
-    pages = mmap.mmap(-1, max(1, sum(piece.numel() for piece in pieces if piece is not None)))
-    whole, at, moved = torch.frombuffer(pages, dtype=torch.uint8), 0, []
-    for piece in pieces:
-        if piece is not None:
-            piece, at = whole[at : at + piece.numel()].view(piece.shape).copy_(piece), at + piece.numel()
-        moved.append(piece)
-    kept = [moved[i : i + len(PIXELS)] for i in range(0, len(moved), len(PIXELS))]
-    return [replace(scene, **dict(zip(PIXELS, own, strict=True))) for scene, own in zip(scenes, kept, strict=True)]
+def _in_pages(pages: Pages, scene: StoredScene) -> StoredScene:
+    poses, intrinsics = pages.copied(scene.cameras.camera_to_world), pages.copied(scene.cameras.intrinsics)
+    cameras = replace(scene.cameras, camera_to_world=poses, intrinsics=intrinsics)
+    masks, hull = (None if value is None else pages.copied(value) for value in (scene.masks, scene.hull))
+    images, background = pages.copied(scene.images), pages.copied(scene.background)
+    return replace(scene, images=images, masks=masks, cameras=cameras, background=background, hull=hull)

@@ -162,5 +162,5 @@ def load_base(path: Path) -> SharedBase:
             if [tuple(f.shape) for f in factors[name]] != [(size, size) for size in shape]:
                 raise ValueError(f"the factors of {name} do not fit")
         return SharedBase(mean, factors, {name: float(tensors[f"step.{name}"]) for name in shapes}, int(facts["step"]))
-    except (InputError, KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+    except (InputError, KeyError, TypeError, AttributeError, ValueError, OverflowError, RuntimeError) as error:
         raise InputError(f"{path}: not a base of scenes ({error}): make it anew with tools/reconstruct.py --delta") from None

@@ -77,7 +77,7 @@ class UnionOccupancy:
 
     def update(self, seen: Float[Tensor, cell]) -> None:
         """Takes in the largest density of all scenes seen at each of `points`."""
-        self.values = torch.maximum(self.decay * self.values, seen.cpu())
+        torch.maximum(self.values.mul_(self.decay), seen.cpu(), out=self.values)  # where it lies: see `Trainer.train_step`
 
     def grid(self) -> OccupancyGrid:
         size = self.size

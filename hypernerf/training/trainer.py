@@ -174,7 +174,6 @@ class Trainer:
             InputError: it was the last of too many skipped ones in a row.
         """
         output = self._forward(batch)
-        self.optimizer.zero_grad(set_to_none=True)
         output.losses["total"].backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip, foreach=True)
         seen = output.seen
@@ -192,6 +191,8 @@ class Trainer:
             with self.team.together():
                 if self.team.writes:
                     raise too_many_skipped(self.run_dir, self.step, self.skipped_in_a_row, skipped, losses, self.model)
+        # now, not after the next forward pass: gradients that lie among its tensors make the heap grow, here and there, for hours
+        self.optimizer.zero_grad(set_to_none=True)
         return losses, skipped
 
     def _forward(self, batch: SceneBatch) -> StepOutput:

@@ -109,3 +109,7 @@ def test_damage_and_other_architectures_are_named(tmp_path):
     save_scene_file(tmp_path / "a.field.safetensors", SceneField("a", weights[:1].rounded()))
     with pytest.raises(InputError, match="not a base"):
         load_base(tmp_path / "a.field.safetensors")
+    for step in (float("inf"), float("nan")):  # JSON as Python reads it has both
+        dataclasses.replace(base, step=step).save(tmp_path / "base.safetensors")
+        with pytest.raises(InputError, match=r"base\.safetensors: not a base"):
+            load_base(tmp_path / "base.safetensors")

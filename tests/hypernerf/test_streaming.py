@@ -2,6 +2,7 @@
 
 import json
 import threading
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from hypernerf.cli import fit, pack_scenes
 from hypernerf.cli.common import parse_config
-from hypernerf.cli.streamed import _in_pages_of_its_own, open_stream
+from hypernerf.cli.streamed import open_stream
 from hypernerf.cli.taking_up import Settings
 from hypernerf.config import load_yaml
 from hypernerf.training import Trainer
@@ -18,7 +19,7 @@ from hypernerf.training.store import BatchConfig, normalized, store_scene, with_
 from hypernerf.training.streaming import SceneStream, Window
 from hypernerf.types import InputError, SceneTransform
 from scenes.procedural import ProceduralConfig, ProceduralSource
-from scenes.sharded import ShardedConfig
+from scenes.sharded import ShardedConfig, ShardedSource
 from tests.conftest import tiny
 
 pytestmark = pytest.mark.usefixtures("_one_thread")
@@ -189,10 +190,23 @@ render: {{samples: 4, grid: 8}}
     assert fit.main(again) == 0
 
 
-def test_scenes_in_pages_of_their_own_are_the_same_scenes(stored):
-    scenes = [stored[0], replace(stored[1], masks=None), replace(stored[2], hull=torch.arange(5, dtype=torch.uint8))]
-    for moved, scene in zip(_in_pages_of_its_own(scenes), scenes, strict=True):
-        for name in ("images", "masks", "hull"):
-            before, after = getattr(scene, name), getattr(moved, name)
-            assert (before is None) == (after is None) and (before is None or torch.equal(before, after)), name
-    assert len({moved.images.untyped_storage().data_ptr() for moved in _in_pages_of_its_own(scenes)}) == 1
+def test_of_a_shard_that_is_read_the_heap_holds_one_scene_and_then_none(packed, monkeypatch):
+    """Blocks of the heap that come and go with a shard, between those of training, leave holes in it."""
+    read, held, each = [], [], ShardedSource.each
+
+    def alive():
+        return sum(value() is not None for value in read)
+
+    def watched(self, split, number):
+        for scene in each(self, split, number):
+            held.append(alive())
+            values = (scene.images, scene.masks, scene.hull, scene.cameras.intrinsics, scene.background)
+            read.extend(map(weakref.ref, values))
+            del values
+            yield scene
+
+    monkeypatch.setattr(ShardedSource, "each", watched)
+    stream, _ = open_stream(settings(packed))
+    assert len(stream.at(0)) == 6
+    stream.close()  # the thread has read one shard more by now, or none of it
+    assert len(read) >= 5 * 6 and max(held) <= 5 and alive() == 0

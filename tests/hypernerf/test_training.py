@@ -190,6 +190,15 @@ def test_training_learns_and_resumes_to_the_bit(stored, tmp_path):
     assert tensors["mean_code.seen"].shape[0] == 1 and tensors["mean_image"].shape == (16, 16, 3)
 
 
+def test_between_steps_nothing_is_held_that_was_not_there_before(stored, tmp_path):
+    """Gradients and a grid at ever new places of the heap made it grow for hours."""
+    trainer = Trainer(tiny(steps=2, occupancy_every=1), stored, tmp_path)
+    grid, at_first = trainer.occupancy.values, trainer.occupancy.values.clone()
+    assert trainer.run(lambda report: None, lambda trainer: None)
+    assert all(parameter.grad is None for parameter in trainer.model.parameters())
+    assert trainer.occupancy.values is grid and not torch.equal(grid, at_first)
+
+
 def test_a_checkpoint_of_another_model_is_refused(stored, tmp_path):
     Trainer(tiny(), stored, tmp_path).save()
     other = Trainer(dataclasses.replace(tiny(), hypernetwork=HypernetworkConfig(latent=16, width=64)), stored, tmp_path)
