@@ -6,6 +6,9 @@
 
 #if defined(__AVX512BF16__)
 #include <immintrin.h>
+#define MULTIPLIES_BFLOAT16 1
+#else
+#define MULTIPLIES_BFLOAT16 0
 #endif
 
 #include "vectors.h"
@@ -15,18 +18,21 @@ typedef short svec __attribute__((vector_size(4 * LANES), aligned(4), may_alias)
 typedef unsigned short halfvec __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
 typedef unsigned int word __attribute__((may_alias));
 
-#if defined(__AVX512BF16__)
-#define MULTIPLIES_BFLOAT16 1
+/* Writes past the caches what is not read again soon: a line that is written whole need not be read first. `to` is aligned. */
+INLINE void put_away(float *to, vec value) {
+#if MULTIPLIES_BFLOAT16
+    _mm512_stream_ps(to, (__m512)value);
 #else
-#define MULTIPLIES_BFLOAT16 0
+    *(vec *)to = value;
 #endif
+}
 
 /* One lane's bits in all lanes. */
 INLINE vec everywhere(const float *lane) { return (vec)((uvec){0} + *(const word *)lane); }
 
 /* sum + lower(a) lower(b) + upper(a) upper(b), lane by lane. */
 INLINE vec add_pairs(vec sum, vec a, vec b) {
-#if defined(__AVX512BF16__)
+#if MULTIPLIES_BFLOAT16
     return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
 #else
     const uvec upper = (uvec){0} + 0xffff0000u;
@@ -36,7 +42,7 @@ INLINE vec add_pairs(vec sum, vec a, vec b) {
 
 /* Two vectors, rounded to the nearest, side by side. */
 INLINE vec pairs_of(vec lower, vec upper) {
-#if defined(__AVX512BF16__)
+#if MULTIPLIES_BFLOAT16
     static const short order[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
                                     8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
     const __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)upper, (__m512)lower);

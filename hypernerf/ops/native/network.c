@@ -20,7 +20,8 @@ static Layout layout(const Call *c) {
     for (int i = 0; i < c->layers; i++) l.natural[i] = at, at += (size_t)c->sizes[i + 1] * WHOLE(c->sizes[i]);
     l.gradients = at;
     for (int i = 0; i < c->layers; i++) l.turned[i] = at, at += (size_t)c->sizes[i] * WHOLE(c->sizes[i + 1]);
-    for (int i = 0; c->kept && i < c->layers; i++) l.paired[i] = at, at += (size_t)(c->sizes[i + 1] + 1) / 2 * WHOLE(c->sizes[i]);
+    for (int i = 0; c->kept[0] && i < c->layers; i++)
+        l.paired[i] = at, at += (size_t)(c->sizes[i + 1] + 1) / 2 * WHOLE(c->sizes[i]);
     l.all = at;
     for (int i = 0; i <= c->layers; i++) l.widest = c->sizes[i] > l.widest ? c->sizes[i] : l.widest;
     l.widest = WHOLE(l.widest);
@@ -89,12 +90,15 @@ static void unpack_gradients(const Call *c, const Layout *l, long scene, float *
     }
 }
 
-/* The block's inputs [ROWS, WHOLE(sizes[0])]; rows beyond `rows` are 0. */
+/* The block's inputs [ROWS, WHOLE(sizes[0])]; rows beyond `rows` are 0, as columns beyond sizes[0] are from the start. */
 static void write_inputs(const Call *c, const Layout *l, const float *scene, size_t first, int rows, float *to) {
     const int features = c->sizes[0], stride = WHOLE(features);
-    memset(to, 0, (size_t)ROWS * stride * sizeof(float));
+    if (rows < ROWS) memset(to, 0, (size_t)ROWS * stride * sizeof(float));
     if (!c->positions) {
-        for (int r = 0; r < rows; r++) memcpy(to + (size_t)r * stride, c->inputs + (first + r) * features, features * sizeof(float));
+        const float *from = c->inputs + first * features;
+        for (int r = 0; r < rows; r++) memcpy(to + (size_t)r * stride, from + (size_t)r * features, features * sizeof(float));
+        from += ROWS * features; /* the next block's are asked for in time */
+        for (int at = 0; at < ROWS * features; at += LANES) __builtin_prefetch(from + at, 0, 2);
         return;
     }
     write_frequencies(rows, c->positions + 3 * first, c->encoding.octaves, to, stride);
@@ -118,13 +122,14 @@ static void keep_values(const Call *c, float *const *values, long scene, long be
         float *to = kept_values(c, i, scene, begin);
         for (int r = 0; r < ROWS; r += 2)
             for (int j = 0; j < in; j += LANES, to += LANES)
-                *(vec *)to = pairs_of(*(const vec *)(values[i] + r * in + j), *(const vec *)(values[i] + (r + 1) * in + j));
+                put_away(to, pairs_of(*(const vec *)(values[i] + r * in + j), *(const vec *)(values[i] + (r + 1) * in + j)));
     }
 }
 
-/* A block's inputs, hidden values and outputs. */
+/* Room for a block's inputs, hidden values and outputs. */
 static void place_values(const Call *c, const Layout *l, float *scratch, float **values) {
     for (int i = 0; i <= c->layers; i++) values[i] = scratch + (size_t)i * ROWS * l->widest;
+    memset(scratch, 0, (size_t)ROWS * l->widest * sizeof(float));
 }
 
 static void forward_part(const Call *c, const Layout *l, const float *params, long scene, long begin, long end, float *scratch) {
@@ -136,7 +141,7 @@ static void forward_part(const Call *c, const Layout *l, const float *params, lo
         const size_t first = (size_t)scene * c->points + at;
         write_inputs(c, l, params, first, rows, values[0]);
         run_layers(c, l, params, values);
-        if (c->kept) keep_values(c, values, scene, at);
+        if (c->kept[0]) keep_values(c, values, scene, at);
         for (int r = 0; r < rows; r++)
             for (int o = 0; o < outputs; o++) {
                 float value = values[c->layers][(size_t)r * WHOLE(outputs) + o];
@@ -178,17 +183,22 @@ static void backward_block(const Call *c, const Layout *l, const float *params, 
 
 static void backward_part(const Call *c, const Layout *l, const float *params, long scene, long begin, long end, float *scratch,
                           float *gradients) {
-    float *values[MOST_LAYERS + 1], *above = scratch + (size_t)(c->layers + 1) * ROWS * l->widest, *below = above + ROWS * l->widest;
+    const size_t block = (size_t)ROWS * l->widest;
+    float *values[MOST_LAYERS + 1], *above = scratch + (c->layers + 1) * block, *below = above + block;
     place_values(c, l, scratch, values);
     memset(gradients, 0, l->gradients * sizeof(float));
-    for (long at = begin; at < end; at += ROWS)
-        backward_block(c, l, params, (size_t)scene * c->points + at, end - at < ROWS ? end - at : ROWS, values, above, below, gradients);
+    for (long at = begin; at < end; at += ROWS) {
+        const int rows = end - at < ROWS ? end - at : ROWS;
+        backward_block(c, l, params, (size_t)scene * c->points + at, rows, values, above, below, gradients);
+    }
 }
 
 /* Runs forward, or with d_outputs backward. Returns 0, or 1 if memory is short. */
 int network_run(const Call *c) {
     const Layout l = layout(c);
-    const int backward = c->d_outputs != NULL, halves = backward && c->kept;
+    const int backward = c->d_outputs != NULL, rounded = backward && c->kept[0];
+    void (*const pack)(const Call *, const Layout *, long, float *) = rounded ? pack_pairs : pack_scene;
+    BackwardPart *const run_backward = rounded ? backward_part_bfloat16 : backward_part;
     const long rows = backward ? BACKWARD_ROWS : FORWARD_ROWS, parts = (c->points + rows - 1) / rows;
     const size_t per_thread = (size_t)(c->layers + 3) * ROWS * l.widest;
     float *params = reserve(c->scenes * l.all), *scratch = reserve(c->threads * per_thread);
@@ -199,14 +209,13 @@ int network_run(const Call *c) {
         {
             float *own = scratch + thread_number() * per_thread;
 #pragma omp for schedule(dynamic)
-            for (long scene = 0; scene < c->scenes; scene++)
-                (halves ? pack_pairs : pack_scene)(c, &l, scene, params + scene * l.all);
+            for (long scene = 0; scene < c->scenes; scene++) pack(c, &l, scene, params + scene * l.all);
 #pragma omp for schedule(dynamic)
             for (long item = 0; item < c->scenes * parts; item++) {
                 const long scene = item / parts, begin = item % parts * rows;
                 const long end = begin + rows < c->points ? begin + rows : c->points;
                 const float *own_params = params + scene * l.all;
-                if (backward) (halves ? backward_part_bfloat16 : backward_part)(c, &l, own_params, scene, begin, end, own, gradients + item * l.gradients);
+                if (backward) run_backward(c, &l, own_params, scene, begin, end, own, gradients + item * l.gradients);
                 else forward_part(c, &l, own_params, scene, begin, end, own);
             }
             if (backward) {
@@ -220,9 +229,5 @@ int network_run(const Call *c) {
     return failed;
 }
 
-/* How many numbers `kept` must hold. */
-size_t network_kept(const Call *c) {
-    size_t count = 0;
-    for (int i = 0; i < c->layers; i++) count += c->scenes * kept_by_scene(c, i);
-    return count;
-}
+/* How many numbers `kept` must hold of a layer's inputs. */
+size_t network_kept(const Call *c, int layer) { return c->scenes * kept_by_scene(c, layer); }

@@ -21,13 +21,13 @@ typedef struct {
     const float *d_outputs;                            /* as outputs */
     float *d_inputs, *d_planes, *d_volume;             /* null: not wanted */
     float *d_weights[MOST_LAYERS];
-    float *kept; /* what forward keeps for a backward pass in bfloat16, see `kept_values`; null: backward is in float32 */
+    float *kept[MOST_LAYERS]; /* layers' inputs, kept by forward for a backward pass in bfloat16; null: that one is in float32 */
 } Call;
 
 /* Where each tensor of one scene stands among its parameters, rows padded to whole vectors, grids with channels last. */
 typedef struct {
     size_t natural[MOST_LAYERS], turned[MOST_LAYERS]; /* [out, WHOLE(in)] and, for the forward products, [in, WHOLE(out)] */
-    size_t paired[MOST_LAYERS];                       /* [out / 2, WHOLE(in)], pairs of bfloat16 along out, for backward with `kept` */
+    size_t paired[MOST_LAYERS];                       /* [out / 2, WHOLE(in)], bfloat16 in pairs along out, if inputs are kept */
     size_t planes, volume, gradients, all;            /* `gradients` counts what has a gradient: grids and natural ones */
     int widest;
 } Layout;
@@ -39,14 +39,14 @@ INLINE int volume_begins(const Call *c) {
 }
 INLINE int coarse_outputs(const Call *c) { return c->positions && c->encoding.volume_size ? c->sizes[c->layers] : 0; }
 
-/* Numbers a scene of what forward keeps of layer i's inputs: [row pair, WHOLE(in)], in whole blocks, pairs of bfloat16 along rows. */
-INLINE size_t kept_by_scene(const Call *c, int i) { return (size_t)(c->points + ROWS - 1) / ROWS * (ROWS / 2) * WHOLE(c->sizes[i]); }
+/* How many pairs are kept of a scene's inputs to a layer: [row / 2, WHOLE(in)], bfloat16 in pairs along rows, in whole blocks. */
+INLINE size_t kept_by_scene(const Call *c, int layer) {
+    return (size_t)(c->points + ROWS - 1) / ROWS * (ROWS / 2) * WHOLE(c->sizes[layer]);
+}
 
-/* Where layer i's kept inputs of a scene's points from `begin` on stand; layer by layer, so that each is read and written in order. */
-INLINE float *kept_values(const Call *c, int i, long scene, long begin) {
-    float *at = c->kept;
-    for (int before = 0; before < i; before++) at += c->scenes * kept_by_scene(c, before);
-    return at + scene * kept_by_scene(c, i) + (size_t)begin / 2 * WHOLE(c->sizes[i]);
+/* Where those of a scene's points from `begin` on stand. */
+INLINE float *kept_values(const Call *c, int layer, long scene, long begin) {
+    return c->kept[layer] + scene * kept_by_scene(c, layer) + (size_t)begin / 2 * WHOLE(c->sizes[layer]);
 }
 
 /* From the gradient `above` of a block's inputs to those of the tensors they came from. */
@@ -58,7 +58,8 @@ INLINE void pull_back_inputs(const Call *c, const Layout *l, size_t first, int r
         return;
     }
     for (int r = 0; coarse_outputs(c) && r < rows; r++)
-        for (int o = 0; o < outputs; o++) above[(size_t)r * stride + volume_begins(c) + o] += c->d_outputs[(first + r) * outputs + o];
+        for (int o = 0; o < outputs; o++)
+            above[(size_t)r * stride + volume_begins(c) + o] += c->d_outputs[(first + r) * outputs + o];
     add_grid_gradients(rows, c->positions + 3 * first, &c->encoding, above + grids_begin(c), stride, gradients + l->planes,
                        gradients + l->volume);
 }
@@ -69,8 +70,9 @@ INLINE int wanted_from(const Call *c) {
     return c->positions && (c->d_planes || c->d_volume) ? grids_begin(c) / LANES * LANES : -1;
 }
 
-/* The gradients of points `begin` to `end` of one scene, from what forward kept, in bfloat16 with float32 sums. */
-void backward_part_bfloat16(const Call *c, const Layout *l, const float *params, long scene, long begin, long end, float *scratch,
-                            float *gradients);
+/* The gradients of points `begin` to `end` of one scene, rounded to bfloat16 where products read them. */
+typedef void BackwardPart(const Call *c, const Layout *l, const float *params, long scene, long begin, long end, float *scratch,
+                          float *gradients);
+BackwardPart backward_part_bfloat16;
 
 #endif
