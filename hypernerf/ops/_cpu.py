@@ -63,8 +63,8 @@ def encoded_mlp(
 
 
 def _takes(inputs: Tensor, weights: Sequence[Tensor]) -> bool:
-    """The kernels are written for float32 and ten layers, and have no gradient for positions: the reference does the rest."""
-    return inputs.dtype == weights[0].dtype == torch.float32 and len(weights) <= MOST_LAYERS
+    """The kernels take float32, some points and ten layers, and have no gradient for positions: the reference does the rest."""
+    return inputs.dtype == weights[0].dtype == torch.float32 and len(weights) <= MOST_LAYERS and inputs.numel() > 0
 
 
 class _Network(torch.autograd.Function):

@@ -17,7 +17,7 @@ TOLERANCE = 1e-2  # relative, of gradients
 @pytest.fixture
 def without_bfloat16(monkeypatch):
     """As on a processor without AVX-512-BF16."""
-    monkeypatch.setattr(build, "FLAGS", [*build.FLAGS, "-mno-avx512bf16"])
+    monkeypatch.setattr(build, "FLAGS", [*build.FLAGS, "-U__AVX512BF16__"])
     for cache in (build.library, _missing):
         cache.cache_clear()
     yield
