@@ -26,7 +26,7 @@ class _Call(ctypes.Structure):
         ("plane_channels", ctypes.c_int), ("volume_size", ctypes.c_int), ("volume_channels", ctypes.c_int),
         ("positions", ctypes.c_void_p), ("inputs", ctypes.c_void_p), ("planes", ctypes.c_void_p), ("volume", ctypes.c_void_p),
         ("weights", _Pointers), ("outputs", ctypes.c_void_p), ("d_outputs", ctypes.c_void_p), ("d_inputs", ctypes.c_void_p),
-        ("d_planes", ctypes.c_void_p), ("d_volume", ctypes.c_void_p), ("d_weights", _Pointers),
+        ("d_planes", ctypes.c_void_p), ("d_volume", ctypes.c_void_p), ("d_weights", _Pointers), ("kept", _Pointers),
     ]  # fmt: skip
 
 
@@ -41,53 +41,70 @@ def missing(device: torch.device) -> str | None:
     return None
 
 
-def batched_mlp(inputs: Tensor, weights: Sequence[Tensor]) -> Tensor:
+def batched_mlp(inputs: Tensor, weights: Sequence[Tensor], rounded: bool = False) -> Tensor:
+    """`rounded`: gradients in bfloat16, see `_cpu_bf16`."""
     if not _takes(inputs, weights):
         return _torch.batched_mlp(inputs, weights)
-    return _Network.apply(None, inputs, None, None, *weights)
+    return _Network.apply(rounded and torch.is_grad_enabled(), None, inputs, None, None, *weights)
 
 
 def encoded_mlp(
-    positions: Tensor, octaves: int, planes: Tensor | None, volume: Tensor | None, weights: Sequence[Tensor]
+    positions: Tensor,
+    octaves: int,
+    planes: Tensor | None,
+    volume: Tensor | None,
+    weights: Sequence[Tensor],
+    rounded: bool = False,
 ) -> Tensor:
+    """`rounded`: gradients in bfloat16, see `_cpu_bf16`."""
     if positions.requires_grad or not _takes(positions, weights):
         return _torch.encoded_mlp(positions, octaves, planes, volume, weights)
-    return _Network.apply(octaves, positions, planes, volume, *weights)
+    return _Network.apply(rounded and torch.is_grad_enabled(), octaves, positions, planes, volume, *weights)
 
 
 def _takes(inputs: Tensor, weights: Sequence[Tensor]) -> bool:
-    """The kernels are written for float32 and ten layers, and have no gradient for positions: the reference does the rest."""
-    return inputs.dtype == weights[0].dtype == torch.float32 and len(weights) <= MOST_LAYERS
+    """The kernels take float32, some points and ten layers, and have no gradient for positions: the reference does the rest."""
+    return inputs.dtype == weights[0].dtype == torch.float32 and len(weights) <= MOST_LAYERS and inputs.numel() > 0
 
 
 class _Network(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx, octaves: int | None, inputs: Tensor, planes: Tensor | None, volume: Tensor | None, *weights: Tensor
+        ctx,
+        rounded: bool,
+        octaves: int | None,
+        inputs: Tensor,
+        planes: Tensor | None,
+        volume: Tensor | None,
+        *weights: Tensor,
     ) -> Tensor:
         _check_shapes(octaves, inputs, planes, volume, weights)
         tensors = [None if t is None else t.detach().contiguous() for t in (inputs, planes, volume, *weights)]
         call = _call(octaves, *tensors)
         outputs = inputs.new_empty(*inputs.shape[:2], weights[-1].shape[1])
         call.outputs = _address(outputs)
+        layers = len(weights) if rounded and any(ctx.needs_input_grad) else 0
+        kept = [inputs.new_empty(_kept(call, layer)) for layer in range(layers)]  # one block for all would be too large to reuse
+        call.kept[: len(kept)] = [_address(k) for k in kept]
         _run(call)
         ctx.octaves = octaves
-        ctx.save_for_backward(*tensors)
+        ctx.save_for_backward(*tensors, *kept)
         return outputs
 
     @staticmethod
     @once_differentiable
     def backward(ctx, d_outputs: Tensor):
-        tensors = ctx.saved_tensors
-        wanted = ctx.needs_input_grad[1:]
+        wanted = ctx.needs_input_grad[2:]
+        tensors, kept = ctx.saved_tensors[: len(wanted)], ctx.saved_tensors[len(wanted) :]
         gradients = [torch.empty_like(t) if want else None for t, want in zip(tensors, wanted, strict=True)]
         d_outputs = d_outputs.contiguous()
         call = _call(ctx.octaves, *tensors)
         call.d_outputs = _address(d_outputs)
+        call.kept[: len(kept)] = [_address(k) for k in kept]
         call.d_inputs, call.d_planes, call.d_volume, *d_weights = (_address(g) for g in gradients)
         call.d_weights[: len(d_weights)] = d_weights
         _run(call)
-        return None, *gradients
+        return None, None, *gradients
 
 
 def _address(tensor: Tensor | None) -> int | None:
@@ -127,6 +144,13 @@ def _call(octaves: int | None, inputs: Any, planes: Any, volume: Any, *weights: 
     if volume is not None:
         call.volume_channels, call.volume_size = volume.shape[2:4]
     return call
+
+
+def _kept(call: _Call, layer: int) -> int:
+    """How many numbers a backward pass in bfloat16 asks the forward pass to keep of a layer's inputs."""
+    count = library().network_kept
+    count.restype = ctypes.c_size_t
+    return count(ctypes.byref(call), layer)
 
 
 def _run(call: _Call) -> None:

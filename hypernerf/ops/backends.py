@@ -12,8 +12,8 @@ import torch
 from ..types import InputError
 
 # Fastest first. Each module has `missing(device)`: why it cannot run there (with the mend), or None.
-BACKENDS = {"triton": "._triton", "tinycudann": "._tinycudann", "cpu": "._cpu", "torch": "._torch"}
-UNPROVEN = {"triton", "tinycudann"}  # not yet run on a GPU: `auto` does not choose them
+BACKENDS = {"triton": "._triton", "tinycudann": "._tinycudann", "cpu_bf16": "._cpu_bf16", "cpu": "._cpu", "torch": "._torch"}
+BY_NAME = {"triton", "tinycudann", "cpu_bf16"}  # not yet run on a GPU, or of rounded gradients: `auto` does not choose them
 _log = logging.getLogger("hypernerf")
 
 
@@ -45,7 +45,7 @@ def _missing(name: str, device: str) -> str | None:
 @lru_cache
 def _fastest(device: str) -> ModuleType:
     """Says once what it chose, and what is slower for want of something."""
-    for name in (name for name in BACKENDS if name not in UNPROVEN):
+    for name in (name for name in BACKENDS if name not in BY_NAME):
         reason = _missing(name, device)
         if reason is None:
             _log.info("fields on %s run on backend %s", device, name)

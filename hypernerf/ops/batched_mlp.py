@@ -20,7 +20,8 @@ def batched_mlp(
     Args:
         inputs: one row a point; a constant feature among them serves as the first layer's bias.
         weights: matrices [scene, out, in] from first to last.
-        backend: `torch` is the reference; `auto` the fastest one there is for the inputs' device.
+        backend: `torch` is the reference; `auto` the fastest one of float32 there is for the inputs' device; `cpu_bf16` has the
+            outputs of `cpu` and gradients of about 2 digits, in two thirds of the time.
 
     Raises:
         InputError: unknown backend, or one that cannot run here.

@@ -25,5 +25,5 @@ def gathered_product(
     Raises:
         InputError: unknown backend, or one that cannot run here.
     """
-    compiled = pick_backend(backend, values.device).__name__.endswith("._cpu")
+    compiled = pick_backend(backend, values.device).__name__.endswith(("._cpu", "._cpu_bf16"))
     return (_cpu_gathered if compiled else _torch).gathered_product(values, source, weight)

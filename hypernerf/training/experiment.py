@@ -47,7 +47,7 @@ class TrainConfig:
     validations: int = 8  # over the run, evenly by progress, the last at its end
     threads: int | None = None  # of torch on the CPU; None: torch's own choice
     device: str = "auto"
-    backend: str = "auto"  # of the fields' networks: torch is the reference, auto the fastest there is; see docs/gpu.md
+    backend: str = "auto"  # of the fields' networks: torch is the reference, auto the fastest of float32; see docs/gpu.md
     tensorboard: bool = False
     batch: BatchConfig = dataclasses.field(default_factory=BatchConfig)
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)

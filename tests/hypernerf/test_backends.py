@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hypernerf.ops import batched_mlp, encoded_mlp
+from hypernerf.ops import _cpu, _cpu_bf16, batched_mlp, encoded_mlp
 from hypernerf.ops.backends import _fastest, _missing, pick_backend
 from hypernerf.ops.native.build import BuildError, library
 from hypernerf.types import InputError
@@ -95,6 +95,13 @@ def test_positions_that_are_no_numbers_harm_nothing_else():
     volume = torch.ones(1, 1, 4, 4, 4, 4)
     output = encoded_mlp(positions, 0, None, volume, weights, "cpu")
     assert torch.equal(output[0, 30], torch.full((4,), 0.75 + 1 + 4 + 1))
+
+
+@pytest.mark.parametrize("module", [_cpu, _cpu_bf16])
+def test_no_points_have_no_gradient(module):
+    weights = [torch.ones(3, 64, 8, requires_grad=True), torch.ones(3, 4, 64, requires_grad=True)]
+    outputs = module.batched_mlp(torch.ones(3, 0, 8), weights)
+    assert all(not gradient.any() for gradient in torch.autograd.grad(outputs.sum(), weights))
 
 
 def test_shapes_that_do_not_fit_are_refused():

@@ -32,7 +32,7 @@ static void lay_out(const Gathered *c, long scene, long first, int count, float 
 static void forward_groups(const Gathered *c, const float *turned, long scene, long first, int count, float *rows, float *result) {
     const int depth = c->within * c->colors, stride = WHOLE(c->channels);
     lay_out(c, scene, first, count, rows);
-    product(0, 0, count, stride, depth, (Left){rows, depth, 1}, turned, stride, result, stride);
+    product(PLAIN, count, stride, depth, (Left){rows, depth, 1}, turned, stride, result, stride);
     for (int ch = 0; ch < c->channels; ch++) {
         float *to = c->outputs + (scene * c->channels + ch) * c->groups + first;
         for (int g = 0; g < count; g++) to[g] = result[g * stride + ch];
@@ -46,7 +46,7 @@ static void backward_groups(const Gathered *c, float *gradient, long scene, long
         const float *from = c->d_outputs + (scene * c->channels + ch) * c->groups + first;
         for (int g = 0; g < count; g++) above[g * stride + ch] = from[g];
     }
-    product(1, 0, depth, stride, count, (Left){rows, 1, depth}, above, stride, gradient, stride);
+    product(ADD, depth, stride, count, (Left){rows, 1, depth}, above, stride, gradient, stride);
 }
 
 /* Runs forward, or with d_outputs backward. Parts' gradients are added in their order, whatever thread each came from. Returns 0,
