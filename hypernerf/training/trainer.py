@@ -85,13 +85,11 @@ class Trainer:
         self.model = Generator(experiment.generator).to(self.device)
         self.model.use_backend(config.backend)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
-        self._objective: nn.Module = Objective(self.model, config, further_objectives(experiment, run))
-        if config.continual.freeze_encoder:
-            self.model.freeze_encoder()
+        self._further = further_objectives(experiment, run)
+        self._objective: nn.Module = Objective(self.model, config, self._further)
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), eps=1e-8, fused=True
         )
-        self.objectives = further_objectives(experiment, run)
         self.occupancy = UnionOccupancy()
         self._mean_image = mean_image(sample_of(scenes))
         self.step, self.minutes, self.validated = 0, 0.0, 0
@@ -144,7 +142,7 @@ class Trainer:
         their places in them: a run that is taken up again would else begin otherwise than the uninterrupted one goes on."""
         # a step of one of several sizes needs those parameters alone that it writes
         several = len(self.experiment.sizes.specs(self.experiment.field)) > 1
-        self._objective = self.team.wrapped(Objective(self.model, self.config), several)
+        self._objective = self.team.wrapped(Objective(self.model, self.config, self._further), several)
         with warnings.catch_warnings():  # a 1 x 1 convolution's gradient is strided otherwise, which costs a copy of little
             warnings.simplefilter("ignore", UserWarning)
             self._forward(self._draw()).losses["total"].backward()
