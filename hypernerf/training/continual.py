@@ -44,9 +44,6 @@ class Memory:
     cameras: Cameras  # [scene, view]
     background: Float[Tensor, "scene 3"]
 
-    def __len__(self) -> int:
-        return len(self.fields)
-
 
 def remembered(generator: Generator, scenes: Sequence[StoredScene], most: int) -> Memory:
     """Of up to `most` scenes, evenly chosen, each read from more views than in training: fields are the better for it."""
@@ -103,11 +100,10 @@ def load_earlier(path: Path, config: GeneratorConfig) -> Generator:
 def drawn(memory: Memory, size: int, settings: RenderSettings) -> list[StoredScene]:
     """As scenes of which there are pictures: of the fields, `size` pixels wide and high."""
     scenes = []
-    for i in range(len(memory)):
+    for i, background in enumerate(memory.background):
         cameras = memory.cameras[i].resized(size, size)
-        seen = render_views(memory.fields[i : i + 1], cameras, memory.background[i], settings)
-        masks = (seen.opacity > 0.5).float()
-        scenes.append(store_scene(SceneViews(f"earlier-{i}", cameras, seen.color, memory.background[i], masks)))
+        seen = render_views(memory.fields[i : i + 1], cameras, background, settings).color
+        scenes.append(store_scene(SceneViews(f"earlier-{i}", cameras, seen, background)))
     return scenes
 
 
