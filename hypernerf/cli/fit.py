@@ -36,7 +36,7 @@ from ..training.logs import append_metrics, keep_metrics_until, open_tensorboard
 from ..training.streaming import SceneStream
 from ..types import InputError
 from .common import Parser, check_writable, console, open_source, parse_config, progress_bar, sphere_of, warn, write_json
-from .continuing import continued, leave_codes
+from .continuing import continued, leave_memory
 from .finish import finish_run
 from .session import load_run, load_scenes
 from .streamed import open_stream, streams
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--resume", action="store_true", help="go on from RUN's newest checkpoint, if it has one")
     parser.add_argument(
         "--continue-from", type=Path, metavar="RUN",
-        help="start with what another run has learned; what it and the runs before it wrote is kept with train.continual.weight",
+        help="start with what another run has learned; train.continual.weight keeps what it and the runs before it wrote",
     )  # fmt: skip
     parser.add_argument(
         "--allow-change", nargs="+", default=[], metavar="KEY",
@@ -137,7 +137,7 @@ def _fit(settings: Settings, folder: Path, options: argparse.Namespace, team: Al
         if isinstance(training, SceneStream):
             training.close()
     if team.writes:
-        leave_codes(trainer, folder)
+        leave_memory(trainer, folder)
     team.leave()
     return finish_run(load_run(folder), open_source(source), len(training)) if team.writes else None
 

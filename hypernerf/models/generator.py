@@ -127,12 +127,6 @@ class Generator(nn.Module):
             if isinstance(module, SeenReader | Refinement):
                 module.backend = name
 
-    def freeze_encoder(self) -> None:
-        """From now on training changes the hypernetwork alone."""
-        for part in (self.image_encoder, self.set_encoder, self.lift):
-            if part is not None:
-                part.requires_grad_(False)
-
     def encode(self, context: ContextViews) -> SceneCode:
         if not self.config.hypernetwork.conditioned:  # nothing of a scene is asked for
             return SceneCode(context.images.new_zeros(len(context.images), self.config.hypernetwork.latent))

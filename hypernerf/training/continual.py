@@ -1,93 +1,143 @@
-"""Going on with other scenes without forgetting the first ones, which are never seen again (von Oswald et al. 2020).
+"""Going on with other scenes without forgetting the first ones, whose images are never seen again.
 
-Of the earlier scenes a few hundred codes are kept, and the weights that were written for them; what is written for them now
-must stay the same. The encoder, which makes the codes, is held still, or the codes would come to mean something else.
+What is kept of the earlier scenes is the model as it was, and what it wrote for some of them: fields, and from where those
+scenes had been seen. A run that goes on draws them once, and in each step some of these pictures are given to the model and to
+the earlier one: both must write the same fields. That is the output regularizer of von Oswald et al. (2020), with pictures for
+their task embeddings (pseudo-rehearsal: Robins 1995) and fields compared by what they say of points instead of by weights.
+Encoder and hypernetwork are kept as one, so that both may change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
 from safetensors.torch import save
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from ..fields import FieldSpec, FieldWeights
+from ..fields import FieldSpec, FieldWeights, radiance_field
 from ..files import write_atomically
-from ..models import Generator, Lifted, SceneCode
+from ..models import Generator, GeneratorConfig
+from ..rendering import RenderSettings, render_views
 from ..tensor_files import read_tensors
-from ..types import InputError
+from ..types import Cameras, FieldOutput, InputError, SceneViews
+from .checkpoint import generator_tensors
+from .evaluation import reconstruct
+from .losses import HULL_LENGTH
 from .step import Step
-from .store import StoredScene, context_views
+from .store import StoredScene, sample_batch, stack_cameras, store_scene
+
+VIEWS = 12  # of a scene: a field is written from them, and drawn as they see it
+SHARE = 3  # one earlier scene a step for so many new ones
+CANDIDATES, POINTS = 4096, 1024  # drawn in each scene, and compared
 
 
 @dataclass(frozen=True)
-class StoredCodes:
-    """Codes of earlier scenes and the weights that were written for them, one row a scene."""
+class Memory:
+    """Fields of earlier scenes and the cameras they are drawn by, of images of a single pixel; one row a scene."""
 
-    code: SceneCode
-    written: FieldWeights
-
-    def __len__(self) -> int:
-        return len(self.written)
+    fields: FieldWeights
+    cameras: Cameras  # [scene, view]
+    background: Float[Tensor, "scene 3"]
 
 
-@torch.no_grad()
-def codes_of(generator: Generator, scenes: Sequence[StoredScene], context: tuple[int, int], most: int) -> StoredCodes:
-    """Of up to `most` scenes, evenly chosen, read from the fewest to the most context views in turn."""
+def remembered(generator: Generator, scenes: Sequence[StoredScene], most: int) -> Memory:
+    """Of up to `most` scenes, evenly chosen, each read from more views than in training: fields are the better for it."""
     chosen = list(scenes[:: max(1, len(scenes) // most)][:most])
-    codes = []
-    for number, scene in enumerate(chosen):
-        views = context[0] + number % (context[1] - context[0] + 1)
-        codes.append(generator.encode(context_views([scene], range(min(views, len(scene)))).to(generator.device)))
-    lifted = [code.lifted for code in codes if code.lifted is not None]
-    volumes = Lifted(torch.cat([x.learned for x in lifted]), torch.cat([x.seen for x in lifted])) if lifted else None
-    weights = [generator.generate(code) for code in codes]
-    joined = {name: torch.cat([w.tensors[name] for w in weights]) for name in generator.config.field.param_shapes}
-    return StoredCodes(
-        SceneCode(torch.cat([code.latent for code in codes]), volumes), FieldWeights(generator.config.field, joined)
-    )
+    still = [scene.views_at(0.0) for scene in chosen]
+    views = [[some[i * len(some) // VIEWS] for i in range(VIEWS)] for some in still]
+    fields = [reconstruct(generator, scene, sorted(set(v))) for scene, v in zip(chosen, views, strict=True)]
+    joined = {name: torch.cat([field.tensors[name] for field in fields]).cpu() for name in fields[0].tensors}
+    cameras = stack_cameras([scene.cameras[v].resized(1, 1) for scene, v in zip(chosen, views, strict=True)])
+    return Memory(FieldWeights(fields[0].spec, joined), cameras, torch.stack([scene.background for scene in chosen]))
 
 
-def save_codes(path: Path, parts: Sequence[StoredCodes]) -> None:
-    """All of them in one file, in half precision."""
+def save_memory(path: Path, parts: Sequence[Memory], generator: Generator | None = None) -> None:
+    """All of them in one file, weights in half precision as in a scene file; and the generator, if it is to be kept."""
     rows = [_tensors(part) for part in parts]
-    joined = {name: torch.cat([row[name] for row in rows]).cpu().half().contiguous() for name in rows[0]}
-    data = save(joined)
+    tensors = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+    if generator is not None:
+        tensors |= {f"generator.{name}": value for name, value in generator.state_dict().items()}
+    data = save({name: value.cpu().contiguous() for name, value in tensors.items()})
     write_atomically(path, lambda place: place.write_bytes(data))
 
 
-def _tensors(codes: StoredCodes) -> dict[str, Tensor]:
-    tensors = {f"weights.{name}": value for name, value in codes.written.tensors.items()} | {"latent": codes.code.latent}
-    lifted = codes.code.lifted
-    return tensors if lifted is None else tensors | {"learned": lifted.learned, "seen": lifted.seen}
+def _tensors(memory: Memory) -> dict[str, Tensor]:
+    weights = {f"weights.{name}": value.half() for name, value in memory.fields.tensors.items()}
+    matrices, intrinsics = memory.cameras.camera_to_world, memory.cameras.intrinsics
+    return weights | {"camera_to_world": matrices, "intrinsics": intrinsics, "background": memory.background}
 
 
-def load_codes(path: Path, spec: FieldSpec) -> StoredCodes:
-    """Raises `InputError` when the file is missing or not one of a generator of such fields."""
+def load_memory(path: Path, spec: FieldSpec) -> Memory:
+    """Raises `InputError` when the file is missing or not one of a run with such fields."""
     tensors, _ = read_tensors(path)
+    shapes = {"camera_to_world": (VIEWS, 4, 4), "intrinsics": (VIEWS, 4), "background": (3,)}
+    shapes |= {f"weights.{name}": shape for name, shape in spec.param_shapes.items()}
+    count = tensors["background"].shape[:1] if "background" in tensors else ()
+    for name, shape in shapes.items():
+        if name not in tensors or tuple(tensors[name].shape) != (*count, *shape) or not tensors[name].numel():
+            found = f"of shape {list(tensors[name].shape)}" if name in tensors else "not there"
+            raise InputError(f"{path}: {name} is {found}, not of a run with this configuration: train the earlier run anew")
+    fields = FieldWeights(spec, {name: tensors[f"weights.{name}"] for name in spec.param_shapes})
+    return Memory(fields, Cameras(tensors["camera_to_world"], tensors["intrinsics"], 1, 1), tensors["background"])
+
+
+def load_earlier(path: Path, config: GeneratorConfig) -> Generator:
+    """The generator kept there. Raises `InputError` when there is none, or not one of this configuration."""
+    generator = Generator(config)
     try:
-        weights = {name: tensors[f"weights.{name}"] for name in spec.param_shapes}
-        lifted = Lifted(tensors["learned"], tensors["seen"]) if "learned" in tensors else None
-        return StoredCodes(SceneCode(tensors["latent"], lifted), FieldWeights(spec, weights))
-    except (KeyError, ValueError) as error:
-        raise InputError(f"{path}: not codes of a run with this configuration ({error}): train the earlier run anew") from None
+        generator.load_state_dict(generator_tensors(read_tensors(path)[0]))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise InputError(f"{path}: the earlier model is another ({reason}): use its configuration") from None
+    return generator
 
 
-class KeepWritten:
-    """weight * mean over tensors of |W(code) - W then|^2 / |W then|^2, on a few stored codes a step."""
+def drawn(memory: Memory, size: int, settings: RenderSettings) -> list[StoredScene]:
+    """As scenes of which there are pictures: of the fields, `size` pixels wide and high."""
+    scenes = []
+    for i, background in enumerate(memory.background):
+        cameras = memory.cameras[i].resized(size, size)
+        seen = render_views(memory.fields[i : i + 1], cameras, background, settings).color
+        scenes.append(store_scene(SceneViews(f"earlier-{i}", cameras, seen, background)))
+    return scenes
 
-    def __init__(self, codes: StoredCodes, weight: float, count: int = 4) -> None:
-        self.codes, self.weight, self.count = codes, weight, count
+
+class Rehearsal:
+    """weight * distance of what is now written for such pictures from what the earlier model writes for the same ones."""
+
+    def __init__(self, scenes: Sequence[StoredScene], earlier: Generator, weight: float) -> None:
+        self.scenes, self.earlier, self.weight = scenes, earlier.requires_grad_(False), weight
 
     def __call__(self, model: Generator, step: Step) -> Tensor:
-        rows = torch.randint(len(self.codes), (self.count,), generator=step.generator)
-        device, code = model.device, self.codes.code
-        lifted = code.lifted
-        volumes = None if lifted is None else Lifted(lifted.learned[rows].to(device), lifted.seen[rows].to(device))
-        now = model.generate(SceneCode(code.latent[rows].to(device), volumes)).tensors
-        then = {name: value[rows].to(device) for name, value in self.codes.written.tensors.items()}
-        errors = [(now[name] - value).square().sum() / value.square().sum() for name, value in then.items()]
-        return self.weight * torch.stack(errors).mean()
+        config, random, spec = step.config, step.generator, step.weights.spec
+        few = replace(config.batch, scenes=max(1, config.batch.scenes // SHARE))
+        seed = int(torch.randint(1 << 31, (), generator=random))
+        pictures = sample_batch(self.scenes, few, seed, 0).context.to(model.device)
+        with torch.no_grad():
+            then = self.earlier.to(model.device)(pictures, spec)
+        return self.weight * field_distance(model(pictures, spec), then, random, config.backend)
+
+
+def field_distance(now: FieldWeights, then: FieldWeights, random: torch.Generator, backend: str = "auto") -> Float[Tensor, ""]:
+    """mean (o - o*)^2 + o* |c - c*|^2 at points of the scene sphere, mostly where there is something: where the field that
+    counts, `then`, has the opacity o* = 1 - exp(-density * HULL_LENGTH) and the color c*."""
+    points = normalize(torch.randn(len(then), CANDIDATES, 3, generator=random), dim=-1)
+    points = (points * torch.rand(len(then), CANDIDATES, 1, generator=random) ** (1 / 3)).to(then.device)
+    directions = normalize(torch.randn(len(then), POINTS, 3, generator=random), dim=-1).to(then.device)
+    with torch.no_grad():
+        opacity = _opacity(radiance_field(points, torch.zeros_like(points), then, backend))
+        chosen = torch.multinomial(opacity.cpu() + 0.1, POINTS, generator=random).to(then.device)
+        points = torch.gather(points, 1, chosen[..., None].expand(-1, -1, 3))
+        aim = radiance_field(points, directions, then, backend)
+    found = radiance_field(points, directions, now, backend)
+    wanted = _opacity(aim)
+    return (_opacity(found) - wanted).square().mean() + (wanted[..., None] * (found.color - aim.color).square()).mean()
+
+
+def _opacity(output: FieldOutput) -> Float[Tensor, "scene point"]:
+    return -torch.expm1(-output.density * HULL_LENGTH)

@@ -18,13 +18,12 @@ from .store import BatchConfig
 class ContinualConfig:
     """Of a run in a row of runs on different scenes; see `training.continual`."""
 
-    codes: int = 0  # scenes whose codes and weights are kept for the runs after this one
-    weight: float = 0.0  # of still writing what was written for the codes of the runs before
-    freeze_encoder: bool = False  # with --continue-from: the encoder stays as it came
+    scenes: int = 0  # whose fields are kept for the runs after this one
+    weight: float = 0.0  # of still writing what the runs before wrote
 
     def __post_init__(self) -> None:
-        if self.codes < 0 or self.weight < 0:
-            raise InputError("train.continual: codes and weight must not be negative")
+        if self.scenes < 0 or self.weight < 0:
+            raise InputError("train.continual: scenes and weight must not be negative")
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .continual import KeepWritten, load_codes
+from .continual import Rehearsal, drawn, load_earlier, load_memory
 from .experiment import Experiment
 from .step import Further
 from .uncertainty import spread_objective
 
-EARLIER_CODES, CODES = "earlier_codes.safetensors", "codes.safetensors"  # in a run's folder: those it was given, and its own
+# in a run's folder: what it was given of the runs before it, and what it leaves to those after it
+EARLIER, MEMORY = "earlier.safetensors", "memory.safetensors"
 
 
 def further_objectives(experiment: Experiment, run: Path) -> dict[str, Further]:
@@ -18,5 +19,7 @@ def further_objectives(experiment: Experiment, run: Path) -> dict[str, Further]:
     if config.loss.spread:
         objectives["spread"] = spread_objective
     if config.continual.weight:
-        objectives["kept"] = KeepWritten(load_codes(run / EARLIER_CODES, experiment.field), config.continual.weight)
+        memory, earlier = load_memory(run / EARLIER, experiment.field), load_earlier(run / EARLIER, experiment.generator)
+        scenes = drawn(memory, experiment.encoder.image.image_size, experiment.render)
+        objectives["earlier"] = Rehearsal(scenes, earlier, config.continual.weight)
     return objectives

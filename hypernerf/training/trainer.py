@@ -87,8 +87,6 @@ class Trainer:
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         self._further = further_objectives(experiment, run)
         self._objective: nn.Module = Objective(self.model, config, self._further)
-        if config.continual.freeze_encoder:
-            self.model.freeze_encoder()
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), eps=1e-8, fused=True
         )

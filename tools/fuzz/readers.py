@@ -32,9 +32,10 @@ from hypernerf.fields import (
     save_spread,
 )
 from hypernerf.fields.delta import make_base
-from hypernerf.models import Generator, SceneCode
+from hypernerf.models import Generator
 from hypernerf.training.checkpoint import load_checkpoint, load_state, save_checkpoint
-from hypernerf.training.continual import StoredCodes, load_codes, save_codes
+from hypernerf.training.continual import VIEWS, Memory, load_memory, save_memory
+from hypernerf.types import Cameras
 from scenes.blender import BlenderConfig, load_blender_scene
 from scenes.cache import cached_pixels, save_pixels
 from scenes.camera_path import read_camera_path
@@ -162,6 +163,11 @@ def _fields(count: int) -> FieldWeights:
     return FieldWeights(spec, {n: v + 0.1 * torch.randn(count, *v.shape, generator=random) for n, v in values.items()})
 
 
+def _memory(count: int) -> Memory:
+    cameras = Cameras(torch.eye(4).expand(count, VIEWS, 4, 4), torch.ones(count, VIEWS, 4), 1, 1)
+    return Memory(_fields(count), cameras, torch.ones(count, 3))
+
+
 def _delta(folder: Path) -> None:
     weights = _fields(3)
     save_delta_file(folder / SCENE_FILE, SceneField("x", weights[:1]), make_base(weights))
@@ -267,8 +273,8 @@ READERS = (
     Reader("delta-file", _delta, lambda folder: load_scene_file(folder / SCENE_FILE), (SCENE_FILE, "base*")),
     Reader("spread", _spread, lambda folder: load_spread(folder / SCENE_FILE, _fields(1)), ("scene.spread*",)),
     _file(
-        "codes", "codes.safetensors", lambda path: save_codes(path, [StoredCodes(SceneCode(torch.zeros(2, 4)), _fields(2))]),
-        lambda path: load_codes(path, _fields(1).spec),
+        "memory", "memory.safetensors",
+        lambda path: save_memory(path, [_memory(2)]), lambda path: load_memory(path, _fields(1).spec),
     ),
     Reader("checkpoint", lambda folder: _weights(folder, {"x": torch.rand(2, 3)}), load_checkpoint, ("checkpoints*",)),
     Reader("training-state", _state, lambda folder: load_state(folder, 1), ("checkpoints*",)),
