@@ -24,7 +24,7 @@ from .seen import FOREGROUND, LEAST, ball_cells
 GAIN = 3e3  # takes a trained generator's gradients to a deviation near 0.2
 STEEP = 10.0  # beside them stand their logarithms, nearly: asinh(STEEP * GAIN * gradient)
 BACKGROUND_SHARE = 0.2  # how often a ray of background is taken, against one of the object
-AT_LEAST = 1 << 10  # rays of a view when a scene is read, and a quarter of its pixels: nearly all that see the object
+AT_LEAST = 1 << 11  # rays of a view when a scene is read, and a quarter of its pixels: all that see the object
 CHUNK = 1 << 10  # rays of a scene at a time: bounds memory
 
 
