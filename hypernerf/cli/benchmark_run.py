@@ -82,8 +82,8 @@ def step_parts(trainer: Trainer) -> dict[str, float]:
     scenes_now = scenes_at(trainer.scenes, trainer.step)
     batch = timed("load", lambda: sample_batch(scenes_now, config.batch, config.seed, trainer.step).to(trainer.device))
     code = timed("encode", lambda: trainer.model.encode(batch.context))
-    written = timed("generate", lambda: trainer.model.generate(code))
-    weights = timed("refine", lambda: trainer.model.refined(written, batch.context, code))
+    draft = timed("generate", lambda: trainer.model.draft(code))
+    weights = timed("refine", lambda: trainer.model.refined(draft, batch.context, code))
     grid = trainer.occupancy.grid().to(trainer.device)
     where = timed("sample", lambda: sample_occupied(batch.target_rays, config.samples, grid))
     scenes, rays, samples = where.distances.shape

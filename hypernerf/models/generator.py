@@ -77,8 +77,16 @@ class SceneCode:
         return SceneCode(average([code.latent for code in codes]), volumes)
 
 
+@dataclass(frozen=True)
+class Draft:
+    """Field weights before they are looked at, and the maps that planes and volume were written from, by their names."""
+
+    weights: FieldWeights
+    maps: dict[str, Tensor]
+
+
 class Generator(nn.Module):
-    """`encode`: a set of views to a code; `generate`: a code to field weights; `refined`: those, after a look from the views.
+    """`encode`: a set of views to a code; `draft`: a code to field weights; `refined`: those, after a look from the views.
 
     Calling it does all three.
     """
@@ -112,7 +120,9 @@ class Generator(nn.Module):
         if config.refinement.rays:
             if self.lift is None:
                 raise InputError("refinement needs to know where anything is seen: set encoder.lift.resolution")
-            self.refinement = Refinement(config.refinement, config.field, self.lift.shape.fine)
+            grids = self.hypernetwork.grids
+            inside = int(grids["planes"].inside) if "planes" in grids else 0  # type: ignore[arg-type]
+            self.refinement = Refinement(config.refinement, config.field, self.lift.shape.fine, inside)
         self.written = config.field  # what is written where no other field is asked for
 
         self.motion = Motion(config.hypernetwork.time, latent) if config.hypernetwork.time else None
@@ -141,18 +151,21 @@ class Generator(nn.Module):
         return dataclasses.replace(code, latent=self.motion(code.latent, times))
 
     def generate(self, code: SceneCode, spec: FieldSpec | None = None) -> FieldWeights:
-        """Field weights of the architecture `spec`, one of `config.sizes`; None: of `written`."""
-        spec, largest = spec or self.written, self.config.field
-        if spec == largest:
-            return FieldWeights(spec, self.hypernetwork(code.latent, code.lifted))
-        tensors = self.hypernetwork(code.latent, code.lifted, size_name(spec))
-        return FieldWeights(spec, {name: tensors[there] for name, there in names_in_largest(spec, largest).items()})
+        """Field weights of the architecture `spec`, one of `config.sizes`; None: of `written`. They are not refined."""
+        return self.draft(code, spec).weights
 
-    def refined(self, weights: FieldWeights, context: ContextViews, code: SceneCode) -> FieldWeights:
-        """What `generate` wrote for the context's code, corrected by how it looks from there, if there is a refinement."""
+    def draft(self, code: SceneCode, spec: FieldSpec | None = None) -> Draft:
+        """As `generate`, with what `refined` needs to know beside."""
+        spec, largest = spec or self.written, self.config.field
+        tensors, maps = self.hypernetwork.with_maps(code.latent, code.lifted, None if spec == largest else size_name(spec))
+        names = names_in_largest(spec, largest)
+        return Draft(FieldWeights(spec, {name: tensors[there] for name, there in names.items()}), maps)
+
+    def refined(self, draft: Draft, context: ContextViews, code: SceneCode) -> FieldWeights:
+        """What was drafted for the context's code, corrected by how it looks from there, if there is a refinement."""
         if self.refinement is None or code.lifted is None:
-            return weights
-        return self.refinement(weights, context, code.lifted.seen)
+            return draft.weights
+        return self.refinement(draft.weights, draft.maps.get("planes"), context, code.lifted.seen)
 
     def distribution(self, code: SceneCode) -> FieldDistribution:
         """What `generate` gives, and in which directions it is uncertain (`hypernetwork.factors` of them, perhaps none)."""
@@ -160,7 +173,7 @@ class Generator(nn.Module):
 
     def forward(self, context: ContextViews, spec: FieldSpec | None = None) -> FieldWeights:
         code = self.encode(context)
-        return self.refined(self.generate(code, spec), context, code)
+        return self.refined(self.draft(code, spec), context, code)
 
     def write(self, spec: FieldSpec) -> Generator:
         """From now on fields of `spec` are written. Raises `InputError` if this generator cannot."""

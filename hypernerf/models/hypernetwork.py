@@ -126,6 +126,12 @@ class Hypernetwork(nn.Module):
         self, latent: Float[Tensor, "scene latent"], lifted: Lifted | None = None, size: str | None = None
     ) -> dict[str, Tensor]:
         """`size`: one of `smaller`; None: the network that `base` is of."""
+        return self.with_maps(latent, lifted, size)[0]
+
+    def with_maps(
+        self, latent: Float[Tensor, "scene latent"], lifted: Lifted | None = None, size: str | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The weights, and of images and volumes among them the maps [scene * image, channel, *grid] they were written from."""
         features = self._features(latent)
         bases, scales = dict(self.base.items()), self.scales
         if size is not None:
@@ -139,9 +145,10 @@ class Hypernetwork(nn.Module):
             factor = factor.reshape(-1, *self.base[name].shape)
             factor = factor if size is None else self.slices.cut(name, factor, size)
             result[name] = bases[name] * (1 + factor) if self.head.multiplies else bases[name] + scales[name] * factor
+        maps = {name: head.hidden(features, lifted) for name, head in self.grids.items()}  # type: ignore[operator]
         for name, head in self.grids.items():
-            result[name] = bases[name] + head(features, lifted)
-        return {name: result[name] for name in bases}
+            result[name] = bases[name] + head.written(maps[name], lifted)  # type: ignore[operator]
+        return {name: result[name] for name in bases}, maps
 
     def factors(self, latent: Float[Tensor, "scene latent"], lifted: Lifted | None = None) -> dict[str, Tensor]:
         """Directions [scene, factor, *shape] in which the weights are uncertain; {} without `config.factors`.

@@ -41,29 +41,39 @@ class RefinementConfig:
 
 
 class Refinement(nn.Module):
-    """Correction = network(value, gradient); it is next to nothing at first.
+    """Correction = network(value, gradient, what the planes were written from); it is next to nothing at first.
 
     Args:
         config: how closely the context views are looked at.
         field: what is corrected.
         fine: cells along a side of the grid of colors seen.
+        inside: channels of the maps that the planes were written from.
     """
 
     backend = "auto"  # of the rendering: see `Generator.use_backend`
 
-    def __init__(self, config: RefinementConfig, field: FieldSpec, fine: int) -> None:
+    def __init__(self, config: RefinementConfig, field: FieldSpec, fine: int, inside: int) -> None:
         super().__init__()
         self.config, self.fine = config, fine
         if not (field.plane_resolution or field.volume_resolution):
             raise InputError("refinement corrects planes and volume: set field.plane_resolution or field.volume_resolution")
         self.networks = nn.ModuleDict()
         if field.plane_resolution:
-            self.networks["planes"] = _convolutions(nn.Conv2d, field.plane_channels, config.channels, 2)
+            self.networks["planes"] = _convolutions(nn.Conv2d, field.plane_channels, inside, config.channels, 2)
         if field.volume_resolution:
-            self.networks["volume"] = _convolutions(nn.Conv3d, field.volume_channels, config.channels, 1)
+            self.networks["volume"] = _convolutions(nn.Conv3d, field.volume_channels, 0, config.channels, 1)
 
-    def forward(self, weights: FieldWeights, context: ContextViews, seen: Float[Tensor, "scene place color"]) -> FieldWeights:
-        """`seen` as `Lift` gives it for the context. The gradient itself is data: nothing is differentiated twice."""
+    def forward(
+        self,
+        weights: FieldWeights,
+        maps: Float[Tensor, "image inside rows columns"] | None,
+        context: ContextViews,
+        seen: Float[Tensor, "scene place color"],
+    ) -> FieldWeights:
+        """`maps`: what the planes were written from; `seen` as `Lift` gives it for the context.
+
+        The gradient itself is data: nothing is differentiated twice.
+        """
         views, pixels = context.images.shape[1], context.images[0, 0, ..., 0].numel()
         learning = self.training and torch.is_grad_enabled()
         count = max(1, self.config.rays // views) if learning else max(AT_LEAST, pixels // 4)
@@ -71,8 +81,10 @@ class Refinement(nn.Module):
         tensors = dict(weights.tensors)
         for name, network in self.networks.items():
             value, slope = tensors[name], GAIN * gradients[name]
-            grids = torch.cat([value, slope.clamp(-5, 5), torch.asinh(STEEP * slope)], dim=2).flatten(0, 1)
-            tensors[name] = value + network(grids).reshape(value.shape)
+            grids = [torch.cat([value, slope.clamp(-5, 5), torch.asinh(STEEP * slope)], dim=2).flatten(0, 1)]
+            if name == "planes" and maps is not None:
+                grids.append(maps)
+            tensors[name] = value + network(torch.cat(grids, dim=1)).reshape(value.shape)
         return FieldWeights(weights.spec, tensors)
 
     def _gradients(
@@ -137,10 +149,10 @@ def hull_cells(seen: Float[Tensor, "scene place color"], size: int) -> Occupancy
     return dilated(full.unflatten(-1, (size,) * 3))
 
 
-def _convolutions(kind: type[nn.Conv2d] | type[nn.Conv3d], values: int, channels: int, hidden: int) -> nn.Sequential:
-    """From `values` channels and twice as many of the gradient to `values`, through `hidden` layers."""
+def _convolutions(kind: type[nn.Conv2d] | type[nn.Conv3d], values: int, inside: int, channels: int, hidden: int) -> nn.Sequential:
+    """From `values` channels, twice as many of the gradient and `inside` of maps to `values`, through `hidden` layers."""
     layers: list[nn.Module] = []
-    inputs = 3 * values
+    inputs = 3 * values + inside
     for _ in range(hidden):
         layers += [kind(inputs, channels, 3, padding=1), nn.ReLU()]
         inputs = channels

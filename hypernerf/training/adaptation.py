@@ -112,9 +112,9 @@ def _descend(
     random = torch.Generator().manual_seed(config.seed)
     with torch.no_grad():
         code = generator.encode(context)
-        written = generator.generate(code)
+        draft = generator.draft(code)
         # stays as it is: to find it anew costs as much as a step
-        correction = generator.refined(written, context, code).minus(written)
+        correction = generator.refined(draft, context, code).minus(draft.weights)
     changed = copy.deepcopy(generator)
     network = changed.hypernetwork.requires_grad_(True)
     optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))

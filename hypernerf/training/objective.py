@@ -71,9 +71,8 @@ class Objective(nn.Module):
     def forward(self, step: StepInput) -> StepOutput:
         config, batch = self.config, step.batch
         code = self.generator.at(self.generator.encode(batch.context), batch.times)
-        weights = self.generator.generate(code, step.spec)
-        if step.refine:
-            weights = self.generator.refined(weights, batch.context, code)
+        draft = self.generator.draft(code, step.spec)
+        weights = self.generator.refined(draft, batch.context, code) if step.refine else draft.weights
         seen = None
         if step.look is not None:
             chosen = list(step.look.scenes)

@@ -106,8 +106,8 @@ def test_adaptation_begins_with_what_was_refined(generator):
     context = views(1, 1)
     with torch.no_grad():
         code = generator.encode(context)
-        plain = generator.generate(code)
-        refined = generator.refined(plain, context, code)
+        draft = generator.draft(code)
+        plain, refined = draft.weights, generator.refined(draft, context, code)
     rays = context_rays(context, ALL)
     result = adapt(generator, context, AdaptConfig(steps=1, learning_rate=1e-9, rays=64, samples=8, looks=1, held_out=0.5))
     known = {n: t.half().float() for n, t in refined.tensors.items()}
