@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(
         "Time a training step (rays, losses, gradients, optimizer) and, with --run, a picture by Trans-INR's own code and by "
         "ours, on the CPU, rivals taking turns. Our step is timed with an encoder of as many parameters, one of the same "
-        "width and layers, and the configuration's own model. Its renderer draws its field and ours. --sizes.key VALUE sets a "
+        "width and layers, and the configuration's own model. Its renderer draws its field and ours. --equal.key VALUE sets a "
         "dimension of both, --section.key VALUE a key of the configuration.",
         EXAMPLE,
     )
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError("--repeats and --views must be at least 1")
     keep_freed_memory()
     values = apply_overrides(load_yaml(options.config), ["--train.device", "cpu", *overrides])
-    sizes = from_dict(Sizes, values.pop("sizes", {}), "sizes")
+    sizes = from_dict(Sizes, values.pop("equal", {}), "equal")
     source, experiment = parse_config(values, options.config)
     run = load_run(options.run) if options.run else None
     repository = trans_inr.REPOSITORY.open(options.repo)
@@ -92,7 +92,7 @@ def _scenes(source: SourceConfig, count: int) -> list[StoredScene]:
         source = dataclasses.replace(source, train_scenes=count)
     scenes, _ = load_training(source)
     if len(scenes) < count:
-        raise InputError(f"sizes.scenes: a step of {count} scenes needs as many, the source has {len(scenes)}")
+        raise InputError(f"equal.scenes: a step of {count} scenes needs as many, the source has {len(scenes)}")
     require_white(scenes[:count])
     return scenes[:count]
 
