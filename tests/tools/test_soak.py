@@ -62,8 +62,14 @@ def test_what_ends_the_training_ends_the_soak(tmp_path, capfd):
         main([str(tmp_path / "none.yaml"), "--minutes", "0"])
 
 
-def made_up(growth: float = 0.0, slowdown: float = 0.0, busier: float = 0.0, hiccup: float = 0.0, warm_up: float = 0.0) -> Record:
-    """An hour's record: 720 readings of 40 steps, 3 % of noise on times, 0.3 % on memory; by what share things grow in it."""
+def made_up(
+    growth: float = 0.0, slowdown: float = 0.0, busier: float = 0.0, hiccup: float = 0.0, warm_up: float = 0.0, warm: int = 60,
+    settled: int = 60,
+) -> Record:  # fmt: skip
+    """An hour's record: 720 readings of 40 steps, 3 % of noise on times, 0.3 % on memory; by what share things grow in it.
+
+    The first `warm` readings take less memory by `warm_up`; the first checkpoint comes before the reading `settled`.
+    """
     rng, record = np.random.default_rng(0), Record()
     for number in range(720):
         at, share = 5.0 * number, number / 719
@@ -71,10 +77,10 @@ def made_up(growth: float = 0.0, slowdown: float = 0.0, busier: float = 0.0, hic
         noise = 1 + 0.03 * rng.standard_normal(4)
         load = 1 + busier * share
         step, reference = (Cost(t * load * a, t * 2 * load * b) for t, a, b in zip(times, noise[:2], noise[2:], strict=True))
-        record.blocks.append(Block(at, at + 5, 40, step, reference))
+        record.blocks.append(Block(at, at + 5, 40, step, reference, number >= settled))
         for second in range(5):
             size = 1e9 * (1 + growth * share) * (1 + 0.003 * rng.standard_normal())
-            size *= 1 + hiccup * (number % 36 == 0) - warm_up * (number < 60)
+            size *= 1 + hiccup * (number % 36 == 0) - warm_up * (number < warm)
             record.samples.append(Sample(at + second, int(size)))
     return record
 
@@ -92,6 +98,8 @@ def made_up(growth: float = 0.0, slowdown: float = 0.0, busier: float = 0.0, hic
         ({"busier": 1.0, "slowdown": 0.15}, True, False),
         ({"hiccup": 0.3}, True, True),  # validations
         ({"warm_up": 0.3}, True, True),
+        ({"warm_up": 0.3, "warm": 150, "settled": 150}, True, True),  # a slow machine: the first checkpoint comes late
+        ({"warm_up": 0.3, "warm": 150}, False, True),
     ],
 )
 def test_the_verdict(kind, flat, steady):

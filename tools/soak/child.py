@@ -29,6 +29,7 @@ class Block:
     steps: int
     step: Cost  # of one, on average
     reference: Cost
+    settled: bool  # begun after a validation and a checkpoint, which are the first to need their memory
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Meter:
 
     def _begin(self) -> None:
         self._begun, self._steps, self._wall, self._cpu = time.monotonic(), 0, 0.0, 0.0
+        self._settled = self.validations > 0 and self.checkpoints > 0
 
     def note(self, report: StepReport) -> None:
         cpu, now = time.process_time(), time.monotonic()
@@ -67,7 +69,7 @@ class Meter:
                 after = self._reference()
                 mean = Cost((self._before.wall + after.wall) / 2, (self._before.cpu + after.cpu) / 2)
                 step = Cost(self._wall / self._steps, self._cpu / self._steps)
-                self._say(Block(self._begun, now, self._steps, step, mean))
+                self._say(Block(self._begun, now, self._steps, step, mean, self._settled))
             self._before = after
             self._begin()
 

@@ -11,7 +11,7 @@ from scipy.stats import theilslopes
 from .child import Block
 from .watch import Record, Sample
 
-WARM_UP = 0.1  # share of the time that is left out: the first validation and checkpoint are the first to need their memory
+WARM_UP = 0.1  # share of the time that is left out, and all until the first validation and checkpoint are over
 WINDOWS, LEAST = 24, 8
 MEMORY_LIMIT, TIME_LIMIT = 0.02, 0.05
 
@@ -69,7 +69,7 @@ def judge(record: Record) -> Verdict | None:
     if len(record.blocks) < LEAST:
         return None
     start, end = record.blocks[0].begun, record.blocks[-1].ended
-    start += WARM_UP * (end - start)
+    start = max(start + WARM_UP * (end - start), next((block.begun for block in record.blocks if block.settled), start))
     megabytes = _windows([s for s in record.samples if start <= s.at <= end], start, end)
     blocks = [block for block in record.blocks if block.begun >= start]
     quarter = len(blocks) // 4
