@@ -181,6 +181,10 @@ class SceneBatch:
     scene_ids: tuple[str, ...] = ()  # for messages
     times: Float[Tensor, scene] | None = None  # of the targets, where scenes move; their context is of time 0
 
+    def __getitem__(self, part: slice) -> SceneBatch:
+        """Some of the scenes."""
+        return SceneBatch(**{f.name: None if (v := getattr(self, f.name)) is None else v[part] for f in fields(self)})
+
     def to(self, device: torch.device | str) -> SceneBatch:
         """The whole batch on a device."""
         return SceneBatch(**{f.name: _moved(getattr(self, f.name), device) for f in fields(self)})

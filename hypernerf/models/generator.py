@@ -65,6 +65,11 @@ class SceneCode:
     latent: Float[Tensor, "scene latent"]
     lifted: Lifted | None = None
 
+    def __getitem__(self, part: slice) -> SceneCode:
+        """Of some of the scenes."""
+        lifted = None if self.lifted is None else Lifted(self.lifted.learned[part], self.lifted.seen[part])
+        return SceneCode(self.latent[part], lifted)
+
     @staticmethod
     def mean(codes: list[SceneCode]) -> SceneCode:
         """The average [1, …] over all scenes of several codes."""
@@ -96,6 +101,9 @@ class Generator(nn.Module):
         self.config = config
         latent = config.hypernetwork.latent
         image = config.encoder.image
+        sizes = config.sizes.specs(config.field)
+        if config.hypernetwork.factors and len(sizes) > 1:
+            raise InputError("hypernetwork.factors are of one size: set sizes.widths [] and sizes.depths []")
         if config.hypernetwork.conditioned:
             self.image_encoder = ImageEncoder(image)
         lift = config.encoder.lift
@@ -114,7 +122,7 @@ class Generator(nn.Module):
             config.hypernetwork,
             initial_weights(config.field),
             lifted=None if self.lift is None else self.lift.shape,
-            smaller={size_name(spec): _shapes(spec, config.field) for spec in config.sizes.specs(config.field)[:-1]},
+            smaller={size_name(spec): _shapes(spec, config.field) for spec in sizes[:-1]},
         )
         self.refinement: Refinement | None = None
         if config.refinement.rays:

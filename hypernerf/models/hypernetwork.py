@@ -101,7 +101,8 @@ class Hypernetwork(nn.Module):
             elif value.ndim > 2:
                 head = ImageHead if lifted is None else partial(PlanesHead, lifted=lifted)
                 self.grids[name] = head(width, tuple(value.shape), PLANES_DEVIATION)
-        self.slices = Slices(width, self.param_shapes, smaller)
+        matrices = {name: value for name, value in base.items() if name not in self.grids}
+        self.slices = Slices(width, matrices, smaller, config.learn_base)
         self.spreads = nn.ModuleDict()
         if config.factors:
             change = 0.2 * config.initial_change
@@ -135,9 +136,9 @@ class Hypernetwork(nn.Module):
         features = self._features(latent)
         bases, scales = dict(self.base.items()), self.scales
         if size is not None:
-            features = self.slices.features(features, size)
-            scales = {name: self.scales[name] * self.slices.gain(name, size) for name in self.slices.names(size)}
-            bases = {name: self.slices.base(name, bases[name], size) for name in scales}
+            features, own = self.slices.features(features, size), self.slices.base(size)
+            scales = {name: self.scales[name] * self.slices.gain(name, size) for name in own}
+            bases = own | {name: bases[name] for name in self.grids}
         result = {}
         for name, factor in self.head(features).items():
             if name not in bases:

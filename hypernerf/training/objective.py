@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..fields import FieldSpec, radiance_field
-from ..models import Generator
+from ..fields import FieldSpec, FieldWeights, radiance_field
+from ..models import Generator, SceneCode
 from ..rendering import OccupancyGrid, render_rays
 from ..rendering.occupancy import grid_density
 from ..types import SceneBatch
@@ -40,7 +41,7 @@ class StepInput:
     """All that a step depends on beside the weights: nothing random is drawn behind it but by further losses, from `seed`."""
 
     batch: SceneBatch
-    spec: FieldSpec  # of the fields to write
+    specs: tuple[FieldSpec, ...]  # of the fields to write, one a scene; equal ones stand together
     jitter: Float[Tensor, "scene ray sample"]
     occupancy: OccupancyGrid
     hull_weight: float
@@ -69,26 +70,44 @@ class Objective(nn.Module):
         self.generator, self.config, self.further = generator, config, dict(further)
 
     def forward(self, step: StepInput) -> StepOutput:
-        config, batch = self.config, step.batch
-        code = self.generator.at(self.generator.encode(batch.context), batch.times)
-        draft = self.generator.draft(code, step.spec)
+        code = self.generator.at(self.generator.encode(step.batch.context), step.batch.times)
+        random = torch.Generator().manual_seed(step.seed)
+        losses: dict[str, Tensor] = {}
+        seen, start = [], 0
+        for spec, group in groupby(step.specs):
+            part = slice(start, start + len(list(group)))
+            weights, found = self._part(step, part, code[part], spec, random)
+            for name, value in found.items():
+                losses[name] = losses.get(name, 0) + value * ((part.stop - start) / len(step.specs))
+            if step.look is not None:
+                places = [place - start for place in step.look.scenes if start <= place < part.stop]
+                seen.append(_densest(weights, places, step.look.points))
+            start = part.stop
+        return StepOutput(losses, torch.stack(seen).amax(0) if seen else None)
+
+    def _part(
+        self, step: StepInput, part: slice, code: SceneCode, spec: FieldSpec, random: torch.Generator
+    ) -> tuple[FieldWeights, dict[str, Tensor]]:
+        """The fields of some of the scenes, and their losses: `total` and its parts."""
+        config, batch = self.config, step.batch[part]
+        draft = self.generator.draft(code, spec)
         weights = self.generator.refined(draft, batch.context, code) if step.refine else draft.weights
-        seen = None
-        if step.look is not None:
-            chosen = list(step.look.scenes)
-            looked_at = weights.map(lambda t: t[chosen].detach())
-            seen = grid_density(looked_at, step.look.points).amax(0) if chosen else torch.zeros(len(step.look.points))
-        output = render_rays(
-            weights, batch.target_rays, batch.context.background, config.samples, step.occupancy, step.jitter, config.backend
-        )
+        background, jitter = batch.context.background, step.jitter[part]
+        output = render_rays(weights, batch.target_rays, background, config.samples, step.occupancy, jitter, config.backend)
         loss, color_error = reconstruction_loss(output, batch, config.loss)
         losses = {"total": loss, "color": color_error}
         if batch.hull_points is not None and batch.hull_inside is not None:
             density = radiance_field(batch.hull_points, torch.zeros_like(batch.hull_points), weights, config.backend).density
             losses["hull"] = hull_loss(density, batch.hull_inside)
             losses["total"] = loss + step.hull_weight * losses["hull"]
-        random = torch.Generator().manual_seed(step.seed)
         for name, further in self.further.items():
             losses[name] = further(self.generator, Step(batch, code, weights, step.occupancy, random, config))
             losses["total"] = losses["total"] + losses[name]
-        return StepOutput(losses, seen)
+        return weights, losses
+
+
+def _densest(weights: FieldWeights, scenes: Sequence[int], points: Float[Tensor, "cell 3"]) -> Float[Tensor, cell]:
+    """The largest density of those scenes at each point; 0 of none."""
+    if not scenes:
+        return torch.zeros(len(points))
+    return grid_density(weights.map(lambda t: t[list(scenes)].detach()), points).amax(0)

@@ -197,13 +197,14 @@ class Trainer:
         config, look = self.config, None
         seed = config.seed * 1_000_003 + self.step
         generator = torch.Generator().manual_seed(seed)
-        spec = self.experiment.sizes.draw(self.experiment.field, generator)
+        sizes = self.experiment.sizes.draw(self.experiment.field, generator)
+        specs = tuple(sizes[slot * len(sizes) // config.batch.scenes] for slot in self._slots)
         if self.step % config.occupancy_every == 0:
             look = Look(self.occupancy.points(generator), looked_at(self._slots, config.batch.scenes))
         jitter = draw_jitter(config.seed, self.step, self._slots, config.batch.rays, config.samples).to(self.device)
         occupancy = self.occupancy.grid().to(self.device)
         refine = self.progress >= config.refine_from
-        return self._objective(StepInput(batch, spec, jitter, occupancy, self.hull_weight(), refine, seed, look))
+        return self._objective(StepInput(batch, specs, jitter, occupancy, self.hull_weight(), refine, seed, look))
 
     def _scene_names(self) -> tuple[str, ...]:
         """Of the scenes in the whole batch of the step under way."""

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from collections import Counter
 
 import pytest
 import torch
@@ -10,9 +11,13 @@ import torch
 from hypernerf.cli.reconstruct import main as reconstruct
 from hypernerf.fields import FieldSpec, FieldWeights, initial_weights, load_scene_file, radiance_field
 from hypernerf.models import Generator, SizesConfig
+from hypernerf.models.sizes import EACH_STEP
 from hypernerf.ops import encoded_mlp
 from hypernerf.ops.backends import pick_backend
-from hypernerf.types import InputError
+from hypernerf.rendering import OccupancyGrid
+from hypernerf.training import TrainConfig
+from hypernerf.training.objective import Look, Objective, StepInput, StepOutput
+from hypernerf.types import InputError, RayBundle, SceneBatch
 from members import main as family
 from members.sizes import _best
 from tests.conftest import tiny
@@ -37,6 +42,14 @@ def test_the_largest_size_must_be_the_fields_own():
             SIZES.specs(wrong)
     with pytest.raises(InputError, match=r"sizes\.widths"):
         SizesConfig((48,), ())
+
+
+def test_uncertain_weights_of_several_sizes_are_refused():
+    config = small(width=64, depth=4)
+    uncertain = dataclasses.replace(config, hypernetwork=dataclasses.replace(config.hypernetwork, factors=2))
+    Generator(uncertain)
+    with pytest.raises(InputError, match=r"sizes\.widths \[\]"):
+        Generator(dataclasses.replace(uncertain, sizes=SIZES))
 
 
 @pytest.mark.parametrize("head", ["modulated", "low_rank", "layer_embedding"])
@@ -78,17 +91,55 @@ def test_a_step_teaches_what_is_shared_and_the_size_it_drew():
     weights = model(views(2, 1), spec)
     sum(value.square().sum() for value in weights.tensors.values()).backward()
     own = {name for name, p in model.hypernetwork.slices.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
-    assert own == {"embeddings.32x2", *(f"offsets.32x2.{name}" for name in ("layer_0", "layer_1", "layer_4", "planes"))}
-    shared = model.hypernetwork.base["layer_1"].grad
-    assert shared[:32, :32].abs().sum() > 0 and shared[32:].abs().sum() == 0 and model.hypernetwork.base["layer_3"].grad is None
+    assert own == {"embeddings.32x2", *(f"bases.32x2.{name}" for name in ("layer_0", "layer_1", "layer_4"))}
+    base = model.hypernetwork.base
+    assert base["planes"].grad.abs().sum() > 0 and all(base[f"layer_{n}"].grad is None for n in range(5))
+    assert model.hypernetwork.head.write["layer_1"].weight.grad.abs().sum() > 0
 
 
-def test_every_size_is_drawn_and_one_alone_draws_nothing():
+def test_every_size_is_drawn_with_others_and_one_alone_draws_nothing():
     random, field = torch.Generator().manual_seed(0), FieldSpec(width=64, depth=4)
-    drawn = [SIZES.draw(field, random) for _ in range(200)]
-    assert {(s.width, s.depth) for s in drawn} == {(w, d) for w in (16, 32, 64) for d in (2, 3, 4)}
+    drawn = [SIZES.draw(field, random) for _ in range(100)]
+    assert all(len({(s.width, s.depth) for s in sizes}) == EACH_STEP for sizes in drawn)
+    times = Counter((s.width, s.depth) for sizes in drawn for s in sizes)
+    assert set(times) == {(w, d) for w in (16, 32, 64) for d in (2, 3, 4)} and min(times.values()) > 25  # of 44 on average
     before = random.get_state()
-    assert SizesConfig().draw(field, random) is field and torch.equal(before, random.get_state())
+    assert SizesConfig().draw(field, random) == [field] and torch.equal(before, random.get_state())
+
+
+def test_a_step_of_several_sizes_is_the_mean_of_steps_of_one():
+    torch.manual_seed(0)
+    model = sized()
+    specs = SIZES.specs(model.config.field)
+    random = torch.Generator().manual_seed(1)
+    rand = lambda *shape: torch.rand(*shape, generator=random)
+    rays = RayBundle(rand(4, 8, 3) - 2, torch.nn.functional.normalize(rand(4, 8, 3) + 0.5, dim=-1))
+    points, inside = rand(4, 9, 3) - 0.5, (rand(4, 9) > 0.5).float()
+    batch = SceneBatch(views(4, 2), rays, rand(4, 8, 3), rand(4, 8), points, inside)
+    look, config = Look(rand(20, 3) - 0.5, (0, 1, 3)), TrainConfig(samples=6, backend="torch")
+    everywhere = OccupancyGrid(torch.ones(1, 2, 2, 2).bool())
+    whole = StepInput(
+        batch,
+        (specs[0], specs[4], specs[4], specs[8]),
+        rand(4, 8, 6),
+        everywhere,
+        0.1,
+        False,
+        0,
+        look,
+    )
+    objective = Objective(model, config)
+
+    def one(place: int) -> StepOutput:
+        part, spec = slice(place, place + 1), whole.specs[place : place + 1]
+        looked = Look(look.points, (0,) if place in look.scenes else ())
+        return objective(dataclasses.replace(whole, batch=batch[part], specs=spec, jitter=whole.jitter[part], look=looked))
+
+    together, alone = objective(whole), [one(place) for place in range(4)]
+    assert set(together.losses) == {"total", "color", "hull"}
+    for name, loss in together.losses.items():
+        assert loss.item() == pytest.approx(sum(other.losses[name].item() for other in alone) / 4, rel=1e-5), name
+    assert torch.allclose(together.seen, torch.stack([other.seen for other in alone]).amax(0), rtol=1e-4)
 
 
 @pytest.mark.skipif(pick_backend("auto", torch.device("cpu")).__name__.endswith("_torch"), reason="no compiler")
