@@ -88,7 +88,8 @@ class MeshesSource:
         return self._splits[split]
 
     def load(self, scene_id: str) -> SceneViews:
-        from .mesh_rendering import draw_views, load_mesh, to_pixels
+        from .mesh_file import load_mesh
+        from .mesh_rendering import draw_views, to_pixels
 
         config, file, root = self.config, self._files[scene_id], Path(str(self.config.root))
         inside(root, file.absolute(), follow_links=config.follow_links, error=SceneError)

@@ -19,22 +19,10 @@ from ..training.distributed import pick_device
 from ..types import InputError
 from .benchmark_run import image_rows, latency_rows, step_rows
 from .common import Parser, console, tracked, write_json
-from .timing import copy_ceiling, medians, peak_memory, product_ceiling
+from .timing import Timing, copy_ceiling, medians, peak_memory, product_ceiling
 
 EXAMPLE = """  python tools/benchmark.py
   python tools/benchmark.py --run runs/quickstart --json benchmark.json"""
-
-
-@dataclass(frozen=True)
-class Timing:
-    """One row. `ratio`: how many times as fast as the row's reference; `share` of the ceiling of float32 products."""
-
-    what: str
-    backend: str
-    milliseconds: float
-    ratio: float | None = None
-    share: float | None = None
-    error: float | None = None  # relative, against float64
 
 
 @dataclass(frozen=True)
@@ -80,11 +68,11 @@ def main(arguments: Sequence[str]) -> int:
         lambda: network_rows(device, options.repeats, ceilings["float32 FLOP/s"]),
         lambda: field_rows(device, options.repeats),
         lambda: scaling_rows(device, options.repeats),
-        lambda: [Timing(*row) for row in step_rows(Path(options.config), options.device, options.repeats)],
+        lambda: step_rows(Path(options.config), options.device, options.repeats),
     ]
     if options.run:
-        parts.append(lambda: [Timing(*row) for row in image_rows(options.run, options.repeats)])
-        parts.append(lambda: [Timing(*row) for row in latency_rows(options.run, options.repeats)])
+        parts.append(lambda: image_rows(options.run, options.repeats))
+        parts.append(lambda: latency_rows(options.run, options.repeats))
     rows = [row for part in tracked(parts, "benchmark") for row in part()]
     _show(rows, ceilings, device)
     facts = {"machine": machine(device), "ceilings": ceilings, "peak_bytes": peak_memory(device)}
@@ -208,11 +196,12 @@ def scaling_rows(device: torch.device, repeats: int) -> list[Timing]:
 
 
 def _show(rows: Sequence[Timing], ceilings: dict[str, float], device: torch.device) -> None:
-    table = Table("what", "backend", "ms", "x", "of ceiling", "error", title=machine(device))
+    table = Table("what", "backend", "ms", "x", "of ceiling", "error", "PSNR", "samples", title=machine(device))
     for row in rows:
         cells = [f"{row.milliseconds:.2f}", "" if row.ratio is None else f"{row.ratio:.2f}"]
         cells += ["" if row.share is None else f"{row.share:.0%}", "" if row.error is None else f"{row.error:.0e}"]
+        cells += ["" if row.psnr is None else f"{row.psnr:.1f}", "" if row.samples is None else f"{row.samples:.1%}"]
         table.add_row(row.what, row.backend, *cells)
-    console.print(table, width=130)
+    console.print(table, width=145)
     console.print(", ".join(f"{value / 1e9:.1f} G {name}" for name, value in ceilings.items()))
     console.print(f"most memory held: {peak_memory(device) / 2**20:.0f} MB")

@@ -6,7 +6,8 @@ import dataclasses
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -17,26 +18,29 @@ from scenes.procedural import ProceduralConfig
 
 from ..config import apply_overrides, load_yaml
 from ..export import extract_mesh
-from ..fields import radiance_field
-from ..geometry import orbit_cameras, ray_points
+from ..fields import SceneField, radiance_field
+from ..geometry import camera_rays, cell_points, orbit_cameras, ray_points
 from ..ops import composite, volume_weights
-from ..rendering import RenderSettings, render_views, sample_occupied
+from ..rendering import OccupancyGrid, RenderSettings, render_views, sample_occupied, scene_occupancy
+from ..rendering.renderer import PROBED
 from ..training import StoredScene, Trainer, context_views
 from ..training.losses import reconstruction_loss
+from ..training.metrics import psnr
 from ..training.store import sample_batch
 from ..training.streaming import scenes_at
-from ..types import RenderOutput
+from ..types import Cameras, RayBundle, RenderOutput
 from .common import parse_config
 from .session import Run, load_run, load_scenes
-from .timing import medians
+from .timing import Timing, medians
 
 T = TypeVar("T")
-Row = tuple[str, str, float, float | None]  # what, backend, milliseconds, ratio
 CPU = torch.device("cpu")
 SCENES = 32  # to take batches from
+REFERENCE = 512  # samples all along a ray: what a field's picture is taken to be
+EVERYWHERE = OccupancyGrid(torch.ones(1, 1, 1, 1, dtype=torch.bool))
 
 
-def step_rows(config: Path, device: str, repeats: int) -> list[Row]:
+def step_rows(config: Path, device: str, repeats: int) -> list[Timing]:
     """A training step, refinement and all, whole and by its parts, on the reference and on the fastest backend."""
     values = apply_overrides(
         load_yaml(config), ["--source.train_scenes", str(SCENES), "--train.device", device, "--train.refine_from", "0"]
@@ -54,7 +58,7 @@ def step_rows(config: Path, device: str, repeats: int) -> list[Row]:
         where = trainers["auto"].device
         steps = {name: partial(trainer.train_step, batch) for name, trainer in trainers.items()}
         seconds = medians(steps, where, repeats)
-        rows: list[Row] = [("training step", n, 1e3 * s, seconds["torch"] / s) for n, s in seconds.items()]
+        rows = [Timing("training step", n, 1e3 * s, seconds["torch"] / s) for n, s in seconds.items()]
         parts: dict[str, list[dict[str, float]]] = {name: [] for name in trainers}
         for turn in range(repeats + 1):
             for name, trainer in trainers.items():
@@ -63,7 +67,7 @@ def step_rows(config: Path, device: str, repeats: int) -> list[Row]:
                     parts[name].append(taken)
     for part in parts["torch"][0]:
         middle = {name: statistics.median(step[part] for step in steps) for name, steps in parts.items()}
-        rows += [(f"training step, {part}", n, 1e3 * s, middle["torch"] / s) for n, s in middle.items()]
+        rows += [Timing(f"training step, {part}", n, 1e3 * s, middle["torch"] / s) for n, s in middle.items()]
     return rows
 
 
@@ -104,36 +108,68 @@ def step_parts(trainer: Trainer) -> dict[str, float]:
     return seconds
 
 
-def image_rows(folder: str, repeats: int) -> list[Row]:
+def image_rows(folder: str, repeats: int, sizes: Sequence[int] = (128, 512)) -> list[Timing]:
     """Views and a mesh of the first unseen scene, from 3 images."""
     run = load_run(folder)
+    field = first_unseen(run)
+    rows = [row for size in sizes for row in view_rows(field, run.experiment.render, size, repeats)]
+    taken = medians({"mesh": lambda: extract_mesh(field, 128)}, CPU, max(1, repeats // 3))["mesh"]
+    return [*rows, Timing("mesh at 128^3", "auto", 1e3 * taken)]
+
+
+def first_unseen(run: Run) -> SceneField:
+    """The first unseen scene as a scene file holds it, from its first 3 images."""
     scene = _unseen_scene(run)
     with torch.no_grad():
-        field = run.scene_field(scene.scene_id, run.generator(context_views([scene], range(3))), scene.cameras)
-    background = torch.tensor(field.background)
-    rows: list[Row] = []
-    settings = run.experiment.render
-    dense = RenderSettings(samples=4 * settings.samples, grid=1, chunk=settings.chunk)
-    for size in (128, 512):
-        camera = orbit_cameras(
-            1, distance=field.camera_distance, elevation_degrees=20, size=(size, size),
-            field_of_view_degrees=field.field_of_view_degrees, up=torch.tensor(run.source.up or (0.0, 0.0, 1.0)),
-        )  # fmt: skip
-        rivals = {"dense sampling": dense, "occupied space": settings}
-        works = {n: partial(render_views, field.weights, camera, background, s) for n, s in rivals.items()}
-        seconds = medians(works, CPU, repeats)
-        rows += [(f"view {size} x {size}", n, 1e3 * s, seconds["dense sampling"] / s) for n, s in seconds.items()]
-    taken = medians({"mesh": lambda: extract_mesh(field, 128)}, CPU, max(1, repeats // 3))["mesh"]
-    return [*rows, ("mesh at 128^3", "auto", 1e3 * taken, None)]
+        return run.scene_field(scene.scene_id, run.generator(context_views([scene], range(3))), scene.cameras)
 
 
-def latency_rows(folder: str, repeats: int) -> list[Row]:
+def view_of(field: SceneField, size: int) -> Cameras:
+    """One camera [1] around the scene, from as far as it is best looked at."""
+    return orbit_cameras(
+        1, distance=field.camera_distance, elevation_degrees=20, size=(size, size),
+        field_of_view_degrees=field.field_of_view_degrees, up=torch.tensor(field.up),
+    )  # fmt: skip
+
+
+def view_rows(field: SceneField, settings: RenderSettings, size: int, repeats: int) -> list[Timing]:
+    """A view, dense (4 times as many samples, all along the ray) and by `settings`, and how near both are to `REFERENCE`."""
+    camera, background, weights = view_of(field, size), torch.tensor(field.background), field.weights
+    dense, occupied = replace(settings, samples=4 * settings.samples), scene_occupancy(weights, settings.grid)
+    works = {
+        "dense sampling": partial(render_views, weights, camera, background, dense, EVERYWHERE),
+        "occupied space": partial(render_views, weights, camera, background, settings),  # finds its grid each time
+    }
+    exact = render_views(weights, camera, background, replace(settings, samples=REFERENCE), EVERYWHERE).color
+    quality = {name: float(psnr(work().color, exact)) for name, work in works.items()}
+    every = points_asked(camera, dense.samples, EVERYWHERE)
+    looks = int(((cell_points(settings.grid) ** 2).sum(-1) <= 1).sum())  # at the grid's cells inside the unit sphere
+    share = {"dense sampling": 1.0, "occupied space": (points_asked(camera, settings.samples, occupied) + looks) / every}
+    seconds = medians(works, CPU, repeats)
+    return [
+        Timing(f"view {size} x {size}", n, 1e3 * s, seconds["dense sampling"] / s, psnr=quality[n], samples=share[n])
+        for n, s in seconds.items()
+    ]
+
+
+def points_asked(camera: Cameras, samples: int, occupancy: OccupancyGrid) -> int:
+    """Points at which a field is asked for a view: `samples` on each ray that meets anything occupied."""
+    rays = camera_rays(camera)
+    every = RayBundle(rays.origins.reshape(1, -1, 3), rays.directions.reshape(1, -1, 3))
+    met = sum(
+        int((sample_occupied(every[:, part], 1, occupancy).lengths > 0).sum())
+        for part in torch.arange(every.origins.shape[1]).split(PROBED)
+    )
+    return met * samples
+
+
+def latency_rows(folder: str, repeats: int) -> list[Timing]:
     """From 3 images to weights."""
     run = load_run(folder)
     context = context_views([_unseen_scene(run)], range(3))
     with torch.no_grad():
         taken = medians({"auto": lambda: run.generator(context)}, CPU, repeats)["auto"]
-    return [("3 images to weights", "auto", 1e3 * taken, None)]
+    return [Timing("3 images to weights", "auto", 1e3 * taken)]
 
 
 def _unseen_scene(run: Run) -> StoredScene:

@@ -100,7 +100,8 @@ def _results(draw: partial, jobs: list[_Job], workers: int) -> Iterator[str]:
 
 def _draw(job: _Job, *, size: int, views: int, layout: str, supersample: int, up: str, seed: int, root: Path) -> str:
     """Draws and writes one object; what went wrong, or nothing."""
-    from scenes.mesh_rendering import draw_views, load_mesh, to_pixels
+    from scenes.mesh_file import load_mesh
+    from scenes.mesh_rendering import draw_views, to_pixels
 
     torch.set_num_threads(1)
     cameras = surrounding_cameras(np.random.default_rng([seed, job.number]), views, size)

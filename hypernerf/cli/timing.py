@@ -5,10 +5,25 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 
 Work = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One row. `ratio`: how many times as fast as the row's reference; `share` of the ceiling of float32 products."""
+
+    what: str
+    backend: str
+    milliseconds: float
+    ratio: float | None = None
+    share: float | None = None
+    error: float | None = None  # relative, against float64
+    psnr: float | None = None  # of a picture, in dB, against the same field sampled densely
+    samples: float | None = None  # points at which the field was asked, as a share of those of the row's reference
 
 
 def medians(rivals: Mapping[str, Work], device: torch.device, repeats: int) -> dict[str, float]:

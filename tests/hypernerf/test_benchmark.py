@@ -1,8 +1,13 @@
+from dataclasses import replace
+
+import pytest
 import torch
 
 from hypernerf.cli.benchmark import Shape, network_rows
-from hypernerf.cli.benchmark_run import step_parts
+from hypernerf.cli.benchmark_run import EVERYWHERE, step_parts, view_of, view_rows
 from hypernerf.cli.timing import medians
+from hypernerf.fields import FieldWeights, radiance_field
+from hypernerf.rendering import RenderSettings, occupancy, render_views, renderer
 from hypernerf.training import Trainer
 from tests.conftest import tiny
 
@@ -39,3 +44,37 @@ def test_the_parts_of_a_step_are_those_of_the_whole(stored, tmp_path):
     seconds = step_parts(trainer)
     assert list(seconds) == ["load", "encode", "generate", "refine", "sample", "field", "composite", "backward", "optimizer"]
     assert any(not torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))  # it did step
+
+
+def test_views_say_how_near_they_are_to_dense_sampling_and_at_how_many_points(scene_field, monkeypatch):
+    settings, asked = RenderSettings(samples=24, grid=24), []
+
+    def counting(positions, *rest):
+        asked.append(positions.shape[1])
+        return radiance_field(positions, *rest)
+
+    for module in (renderer, occupancy):
+        monkeypatch.setattr(module, "radiance_field", counting)
+    dense, occupied = view_rows(scene_field, settings, 32, 1)
+    assert (dense.samples, dense.ratio) == (1.0, 1.0) and dense.what == occupied.what == "view 32 x 32"
+    assert dense.psnr > 60 and occupied.psnr > 40 and 0 < occupied.samples < 0.5
+    asked.clear()
+    render_views(scene_field.weights, view_of(scene_field, 32), torch.ones(3), settings)
+    sparse = sum(asked)
+    asked.clear()
+    render_views(scene_field.weights, view_of(scene_field, 32), torch.ones(3), replace(settings, samples=96), EVERYWHERE)
+    assert occupied.samples == pytest.approx(sparse / sum(asked))
+    coarse = view_rows(scene_field, replace(settings, samples=2), 32, 1)[1]
+    assert coarse.psnr < occupied.psnr - 6
+
+
+def test_a_field_with_an_empty_middle_is_not_an_empty_picture(scene_field):
+    """As it was when dense sampling meant an occupancy grid of one cell, which is looked at in its middle."""
+    first, last = scene_field.weights.tensors.values()
+    inside_out = FieldWeights(
+        scene_field.weights.spec, {"layer_0": first, "layer_1": last * torch.tensor([-1.0, 1, 1, 1])[:, None]}
+    )
+    dense, occupied = view_rows(replace(scene_field, weights=inside_out), RenderSettings(samples=24, grid=24), 32, 1)
+    seen = render_views(inside_out, view_of(scene_field, 32), torch.ones(3), RenderSettings(samples=96), EVERYWHERE)
+    assert float(inside_out.tensors["layer_1"][0, 0, 0]) < 0 and seen.opacity.max() > 0.9
+    assert min(dense.psnr, occupied.psnr) > 40

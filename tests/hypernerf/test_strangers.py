@@ -26,7 +26,7 @@ from hypernerf.types import InputError
 from scenes.cache import cached_pixels
 from scenes.camera_path import read_camera_path
 from scenes.images import read_image
-from scenes.mesh_rendering import load_mesh
+from scenes.mesh_file import load_mesh
 from scenes.srn import load_srn_scene
 
 

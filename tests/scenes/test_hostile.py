@@ -22,7 +22,7 @@ from scenes.cache import cached_pixels, save_pixels
 from scenes.camera_path import read_camera_path
 from scenes.images import read_image
 from scenes.loading import load_split
-from scenes.mesh_rendering import load_mesh
+from scenes.mesh_file import load_mesh
 from scenes.meshes import MeshesConfig
 from scenes.png import ADAM7, lacks_pixels
 from scenes.source import Reading, SceneError, check_cameras

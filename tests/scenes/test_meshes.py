@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -10,7 +11,8 @@ from hypernerf.geometry import camera_rays, intersect_sphere
 from hypernerf.types import RayBundle
 from scenes import open_source
 from scenes.detect import load_scene_folder
-from scenes.mesh_rendering import draw_views, load_mesh
+from scenes.mesh_file import load_mesh
+from scenes.mesh_rendering import draw_views
 from scenes.meshes import MeshesConfig, base_name, divide_meshes
 from scenes.orbits import surrounding_cameras
 from scenes.source import SceneError
@@ -54,6 +56,37 @@ def test_node_transforms_textures_and_vertex_colors_are_seen(tmp_path):
     assert (hues > 0.01).all(), hues
     pure = np.sort(colors, axis=1)
     assert (pure[:, :2] < 1e-3).mean() > 0.9
+
+
+@pytest.mark.parametrize(("component", "kind"), [(5121, np.uint8), (5123, np.uint16), (5126, np.float32)])
+def test_vertex_colors_are_multiplied_with_the_materials(tmp_path, component, kind):
+    corners = np.array([[-1, 0, -1], [1, 0, -1], [1, 0, 1], [-1, 0, 1]], dtype=np.float32)
+    most = 1 if kind is np.float32 else np.iinfo(kind).max
+    colors = (np.array([[1.0, 0.4, 0.0, 1.0]] * 4) * most).astype(kind)  # of one part in which all four are alike
+    blocks = [np.array([0, 1, 2, 0, 2, 3], dtype=np.uint16).tobytes(), corners.tobytes(), colors.tobytes()]
+    starts = np.cumsum([0, *map(len, blocks)]).tolist()
+    header = {
+        "asset": {"version": "2.0"},
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [{"indices": 0, "attributes": {"POSITION": 1, "COLOR_0": 2}, "material": 0}]}],
+        "materials": [{"pbrMetallicRoughness": {"baseColorFactor": [0.5, 1.0, 1.0, 1.0]}}],
+        "accessors": [
+            {"bufferView": 0, "componentType": 5123, "count": 6, "type": "SCALAR"},
+            {"bufferView": 1, "componentType": 5126, "count": 4, "type": "VEC3"},
+            {"bufferView": 2, "componentType": component, "count": 4, "type": "VEC4", "normalized": most != 1},
+        ],
+        "bufferViews": [
+            {"buffer": 0, "byteOffset": s, "byteLength": len(b)} for s, b in zip(starts, blocks, strict=False)
+        ],
+        "buffers": [{"byteLength": starts[-1], "uri": "parts.bin"}],
+    }  # fmt: skip
+    (tmp_path / "parts.bin").write_bytes(b"".join(blocks))
+    (tmp_path / "quad.gltf").write_text(json.dumps(header))
+    drawn = draw_views(load_mesh(tmp_path / "quad.gltf", up="z"), cameras(4, 24), 1)
+    seen = drawn.colors[drawn.coverage == 1]
+    assert len(seen) > 50
+    assert np.allclose(seen / seen[:, :1], [1.0, 0.8, 0.0], atol=0.02)  # 0.5 * 1, 1 * 0.4, 1 * 0, under any light
 
 
 def test_up_is_turned_to_z(tmp_path):

@@ -43,7 +43,7 @@ from scenes.detect import load_scene_folder
 from scenes.images import read_image
 from scenes.learnit import LearnitConfig
 from scenes.loading import load_split
-from scenes.mesh_rendering import load_mesh
+from scenes.mesh_file import load_mesh
 from scenes.meshes import MeshesConfig
 from scenes.orbits import surrounding_cameras
 from scenes.sharded import ShardedConfig, ShardedSource

@@ -17,8 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch
 import yaml
 from torch import Tensor
@@ -63,8 +66,7 @@ class TransInr:
         from trainers.nvs_trainer import NvsTrainer
 
         self.settings, self.material, self.counts, self.utils = settings, material, list(counts), utils
-        recipe = yaml.safe_load((material.repository / "cfgs" / "nvs_shapenet_chairs.yaml").read_text())
-        _resize(recipe, settings, material.train[0].cameras.height)
+        recipe = self.recipe(material.repository)
         torch.manual_seed(material.experiment.train.seed)
         self.model = models.make(recipe["model"])
         self.optimizer = utils.make_optimizer(self.model.parameters(), recipe["optimizer"])
@@ -73,21 +75,34 @@ class TransInr:
         self.trainer.enable_tb = self.trainer.enable_wandb = False
         self.epochs = recipe["max_epoch"]
 
-    def step(self, moment: Moment) -> float:
-        rng = moment.generator()
-        scenes = scene_batch(self.material.train, self.settings.scenes, moment)
-        support, query = support_and_query(scenes, int(rng.choice(self.counts)), rng)
-        data = {
+    def recipe(self, repository: Path) -> dict[str, Any]:
+        """Its configuration, with our sizes."""
+        recipe = yaml.safe_load((repository / "cfgs" / "nvs_shapenet_chairs.yaml").read_text())
+        _resize(recipe, self.settings, self.material.train[0].cameras.height)
+        return recipe
+
+    def data(self, scenes: Sequence[StoredScene], views: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """What its trainer reads in a step, as its data loader would give it; `views` are read of each scene."""
+        support, query = support_and_query(scenes, views, rng)
+        return {
             **_named("support", support.images, support.poses, support.focals),
             **_named("query", query.images, query.poses, query.focals),
             "near": torch.full((len(scenes),), self.material.near),
             "far": torch.full((len(scenes),), self.material.far),
         }
+
+    def train_step(self, data: dict[str, Tensor]) -> float:
+        with mock.patch.object(Tensor, "cuda", lambda tensor: tensor):
+            return self.trainer.train_step(data)["loss"]
+
+    def step(self, moment: Moment) -> float:
+        rng = moment.generator()
+        scenes = scene_batch(self.material.train, self.settings.scenes, moment)
+        data = self.data(scenes, int(rng.choice(self.counts)), rng)
         self.trainer.epoch = 1 + int(moment.progress * self.epochs)
         self.trainer.adjust_learning_rate()
         self.trainer.epoch = 1 if moment.step < self.settings.adaptive_steps else 2
-        with mock.patch.object(Tensor, "cuda", lambda tensor: tensor):
-            return self.trainer.train_step(data)["loss"]
+        return self.train_step(data)
 
     def predict(self, scene: StoredScene, views: Sequence[int], targets: Sequence[int]) -> Tensor:
         support, asked = stacked([posed_images(scene, views)]), stacked([posed_images(scene, targets)])
