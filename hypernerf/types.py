@@ -181,9 +181,12 @@ class SceneBatch:
     scene_ids: tuple[str, ...] = ()  # for messages
     times: Float[Tensor, scene] | None = None  # of the targets, where scenes move; their context is of time 0
 
-    def __getitem__(self, part: slice) -> SceneBatch:
-        """Some of the scenes."""
-        return SceneBatch(**{f.name: None if (v := getattr(self, f.name)) is None else v[part] for f in fields(self)})
+    def every(self, count: int, first: int) -> SceneBatch:
+        """Of each scene, every `count`-th target ray and point of the hull from the `first` on."""
+        asked = slice(first, None, count)
+        names = ("target_rays", "target_colors", "target_masks", "hull_points", "hull_inside")
+        parts = {name: None if (whole := getattr(self, name)) is None else whole[:, asked] for name in names}
+        return replace(self, **parts)
 
     def to(self, device: torch.device | str) -> SceneBatch:
         """The whole batch on a device."""

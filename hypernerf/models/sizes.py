@@ -21,10 +21,6 @@ from ..types import InputError
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-# Sizes that share the scenes of a training step. With one, planes and volume are pulled to and fro by readers that change from
-# step to step, and no size learns well.
-EACH_STEP = 4
-
 
 @dataclass(frozen=True)
 class SizesConfig:
@@ -45,13 +41,6 @@ class SizesConfig:
         if field.direction_frequencies and len(widths) * len(depths) > 1:
             raise InputError("sizes are of fields whose colors see no directions: set field.direction_frequencies 0")
         return [replace(field, width=width, depth=depth) for depth in depths for width in widths]
-
-    def draw(self, field: FieldSpec, generator: torch.Generator) -> list[FieldSpec]:
-        """Up to `EACH_STEP` different sizes, each as likely as any other; `field`, and nothing drawn, if it is the only one."""
-        specs = self.specs(field)
-        if len(specs) == 1:
-            return specs
-        return [specs[i] for i in torch.randperm(len(specs), generator=generator)[:EACH_STEP]]
 
 
 def size_name(spec: FieldSpec) -> str:

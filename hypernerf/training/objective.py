@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import torch
 from jaxtyping import Float
@@ -14,7 +13,7 @@ from ..fields import FieldSpec, FieldWeights, radiance_field
 from ..models import Generator, SceneCode
 from ..rendering import OccupancyGrid, render_rays
 from ..rendering.occupancy import grid_density
-from ..types import SceneBatch
+from ..types import InputError, SceneBatch
 from .experiment import TrainConfig
 from .losses import hull_loss, reconstruction_loss
 from .step import Further, Step
@@ -41,7 +40,7 @@ class StepInput:
     """All that a step depends on beside the weights: nothing random is drawn behind it but by further losses, from `seed`."""
 
     batch: SceneBatch
-    specs: tuple[FieldSpec, ...]  # of the fields to write, one a scene; equal ones stand together
+    specs: tuple[FieldSpec, ...]  # of the fields to write of each scene, which share its rays
     jitter: Float[Tensor, "scene ray sample"]
     occupancy: OccupancyGrid
     hull_weight: float
@@ -65,34 +64,32 @@ class Objective(nn.Module):
     """Generator, rendering and losses. All losses are means over the batch: those of equal parts average to the whole's."""
 
     def __init__(self, generator: Generator, config: TrainConfig, further: Mapping[str, Further] = {}) -> None:
-        """`further`: losses to be added, by name."""
+        """`further`: losses to be added, by name. Raises `InputError` when there are more sizes than rays to share."""
         super().__init__()
+        sizes = len(generator.config.sizes.specs(generator.config.field))
+        if min(config.batch.rays, config.batch.hull_points) < sizes:
+            raise InputError(f"train.batch.rays and hull_points are shared by all sizes: set at least {sizes} of each")
         self.generator, self.config, self.further = generator, config, dict(further)
 
     def forward(self, step: StepInput) -> StepOutput:
         code = self.generator.at(self.generator.encode(step.batch.context), step.batch.times)
         random = torch.Generator().manual_seed(step.seed)
-        losses: dict[str, Tensor] = {}
-        seen, start = [], 0
-        for spec, group in groupby(step.specs):
-            part = slice(start, start + len(list(group)))
-            weights, found = self._part(step, part, code[part], spec, random)
-            for name, value in found.items():
-                losses[name] = losses.get(name, 0) + value * ((part.stop - start) / len(step.specs))
-            if step.look is not None:
-                places = [place - start for place in step.look.scenes if start <= place < part.stop]
-                seen.append(_densest(weights, places, step.look.points))
-            start = part.stop
-        return StepOutput(losses, torch.stack(seen).amax(0) if seen else None)
+        count, losses, seen = len(step.specs), dict[str, Tensor](), None
+        for place, draft in enumerate(self.generator.drafts(code, step.specs)):
+            weights = self.generator.refined(draft, step.batch.context, code) if step.refine else draft.weights
+            if step.look is not None and place == count - 1:  # of the largest
+                seen = _densest(weights, step.look)
+            batch, jitter = step.batch.every(count, place), step.jitter[:, place::count]
+            share = jitter.shape[1] / step.jitter.shape[1]
+            for name, loss in self._losses(step, batch, jitter, code, weights, random).items():
+                losses[name] = losses.get(name, 0) + share * loss
+        return StepOutput(losses, seen)
 
-    def _part(
-        self, step: StepInput, part: slice, code: SceneCode, spec: FieldSpec, random: torch.Generator
-    ) -> tuple[FieldWeights, dict[str, Tensor]]:
-        """The fields of some of the scenes, and their losses: `total` and its parts."""
-        config, batch = self.config, step.batch[part]
-        draft = self.generator.draft(code, spec)
-        weights = self.generator.refined(draft, batch.context, code) if step.refine else draft.weights
-        background, jitter = batch.context.background, step.jitter[part]
+    def _losses(
+        self, step: StepInput, batch: SceneBatch, jitter: Tensor, code: SceneCode, weights: FieldWeights, random: torch.Generator
+    ) -> dict[str, Tensor]:
+        """`total` and its parts, of fields of one size on their part of the rays."""
+        config, background = self.config, batch.context.background
         output = render_rays(weights, batch.target_rays, background, config.samples, step.occupancy, jitter, config.backend)
         loss, color_error = reconstruction_loss(output, batch, config.loss)
         losses = {"total": loss, "color": color_error}
@@ -103,11 +100,12 @@ class Objective(nn.Module):
         for name, further in self.further.items():
             losses[name] = further(self.generator, Step(batch, code, weights, step.occupancy, random, config))
             losses["total"] = losses["total"] + losses[name]
-        return weights, losses
+        return losses
 
 
-def _densest(weights: FieldWeights, scenes: Sequence[int], points: Float[Tensor, "cell 3"]) -> Float[Tensor, cell]:
-    """The largest density of those scenes at each point; 0 of none."""
-    if not scenes:
-        return torch.zeros(len(points))
-    return grid_density(weights.map(lambda t: t[list(scenes)].detach()), points).amax(0)
+def _densest(weights: FieldWeights, look: Look) -> Float[Tensor, cell]:
+    """The largest density of the scenes looked at in each point; 0 of none."""
+    chosen = list(look.scenes)
+    if not chosen:
+        return torch.zeros(len(look.points))
+    return grid_density(weights.map(lambda t: t[chosen].detach()), look.points).amax(0)

@@ -11,12 +11,12 @@ import torch
 from hypernerf.cli.reconstruct import main as reconstruct
 from hypernerf.fields import FieldSpec, FieldWeights, initial_weights, load_scene_file, radiance_field
 from hypernerf.models import Generator, SizesConfig
-from hypernerf.models.sizes import EACH_STEP
 from hypernerf.ops import encoded_mlp
 from hypernerf.ops.backends import pick_backend
 from hypernerf.rendering import OccupancyGrid
 from hypernerf.training import TrainConfig
-from hypernerf.training.objective import Look, Objective, StepInput, StepOutput
+from hypernerf.training.objective import Look, Objective, StepInput
+from hypernerf.training.store import BatchConfig
 from hypernerf.types import InputError, RayBundle, SceneBatch
 from members import main as family
 from members.sizes import _best
@@ -97,49 +97,46 @@ def test_a_step_teaches_what_is_shared_and_the_size_it_drew():
     assert model.hypernetwork.head.write["layer_1"].weight.grad.abs().sum() > 0
 
 
-def test_every_size_is_drawn_with_others_and_one_alone_draws_nothing():
-    random, field = torch.Generator().manual_seed(0), FieldSpec(width=64, depth=4)
-    drawn = [SIZES.draw(field, random) for _ in range(100)]
-    assert all(len({(s.width, s.depth) for s in sizes}) == EACH_STEP for sizes in drawn)
-    times = Counter((s.width, s.depth) for sizes in drawn for s in sizes)
-    assert set(times) == {(w, d) for w in (16, 32, 64) for d in (2, 3, 4)} and min(times.values()) > 25  # of 44 on average
-    before = random.get_state()
-    assert SizesConfig().draw(field, random) == [field] and torch.equal(before, random.get_state())
+def test_more_sizes_than_rays_are_refused():
+    with pytest.raises(InputError, match=r"at least 9"):
+        Objective(sized(), TrainConfig(batch=BatchConfig(rays=8)))
 
 
-def test_a_step_of_several_sizes_is_the_mean_of_steps_of_one():
-    torch.manual_seed(0)
+def test_a_step_of_several_sizes_shares_rays_and_points_among_them():
     model = sized()
-    specs = SIZES.specs(model.config.field)
+    specs = model.config.sizes.specs(model.config.field)
     random = torch.Generator().manual_seed(1)
     rand = lambda *shape: torch.rand(*shape, generator=random)
-    rays = RayBundle(rand(4, 8, 3) - 2, torch.nn.functional.normalize(rand(4, 8, 3) + 0.5, dim=-1))
-    points, inside = rand(4, 9, 3) - 0.5, (rand(4, 9) > 0.5).float()
-    batch = SceneBatch(views(4, 2), rays, rand(4, 8, 3), rand(4, 8), points, inside)
-    look, config = Look(rand(20, 3) - 0.5, (0, 1, 3)), TrainConfig(samples=6, backend="torch")
-    everywhere = OccupancyGrid(torch.ones(1, 2, 2, 2).bool())
-    whole = StepInput(
-        batch,
-        (specs[0], specs[4], specs[4], specs[8]),
-        rand(4, 8, 6),
-        everywhere,
-        0.1,
-        False,
-        0,
-        look,
-    )
-    objective = Objective(model, config)
-
-    def one(place: int) -> StepOutput:
-        part, spec = slice(place, place + 1), whole.specs[place : place + 1]
-        looked = Look(look.points, (0,) if place in look.scenes else ())
-        return objective(dataclasses.replace(whole, batch=batch[part], specs=spec, jitter=whole.jitter[part], look=looked))
-
-    together, alone = objective(whole), [one(place) for place in range(4)]
-    assert set(together.losses) == {"total", "color", "hull"}
+    rays = RayBundle(rand(2, 8, 3) - 2, torch.nn.functional.normalize(rand(2, 8, 3) + 0.5, dim=-1))
+    batch = SceneBatch(views(2, 2), rays, rand(2, 8, 3), rand(2, 8), rand(2, 12, 3) - 0.5, (rand(2, 12) > 0.5).float())
+    look, everywhere = Look(rand(20, 3) - 0.5, (0, 1)), OccupancyGrid(torch.ones(1, 2, 2, 2).bool())
+    step = StepInput(batch, (specs[8], specs[0], specs[4], specs[1]), rand(2, 8, 6), everywhere, 0.1, False, 0, look)
+    objective = Objective(model, TrainConfig(samples=6, backend="torch"))
+    together, expected, asked = objective(step), Counter(), 0
+    for place, spec in enumerate(step.specs):
+        mine = slice(place, None, 4)
+        colors, masks = batch.target_colors[:, mine], batch.target_masks[:, mine]
+        part = SceneBatch(batch.context, rays[:, mine], colors, masks, batch.hull_points[:, mine], batch.hull_inside[:, mine])
+        alone = objective(dataclasses.replace(step, batch=part, specs=(spec,), jitter=step.jitter[:, mine]))
+        expected.update({name: loss.item() / 4 for name, loss in alone.losses.items()})
+        asked += colors.shape[1]
+        if place == 3:
+            assert torch.allclose(together.seen, alone.seen, rtol=1e-5)
+    assert asked == 8 and set(expected) == {"total", "color", "hull"}
     for name, loss in together.losses.items():
-        assert loss.item() == pytest.approx(sum(other.losses[name].item() for other in alone) / 4, rel=1e-5), name
-    assert torch.allclose(together.seen, torch.stack([other.seen for other in alone]).amax(0), rtol=1e-4)
+        assert loss.item() == pytest.approx(expected[name], rel=1e-5), name
+
+
+def test_sizes_written_together_are_those_written_alone_and_share_their_planes():
+    model = sized()
+    code = model.encode(views(2, 2))
+    specs = model.config.sizes.specs(model.config.field)
+    together = model.drafts(code, specs)
+    for spec, draft in zip(specs, together, strict=True):
+        alone = model.generate(code, spec).tensors
+        assert draft.weights.spec == spec and list(draft.weights.tensors) == list(alone)
+        assert all(torch.equal(value, alone[name]) for name, value in draft.weights.tensors.items())
+    assert all(draft.weights.tensors["planes"] is together[0].weights.tensors["planes"] for draft in together)
 
 
 @pytest.mark.skipif(pick_backend("auto", torch.device("cpu")).__name__.endswith("_torch"), reason="no compiler")
