@@ -181,6 +181,13 @@ class SceneBatch:
     scene_ids: tuple[str, ...] = ()  # for messages
     times: Float[Tensor, scene] | None = None  # of the targets, where scenes move; their context is of time 0
 
+    def every(self, count: int, first: int) -> SceneBatch:
+        """Of each scene, every `count`-th target ray and point of the hull from the `first` on."""
+        asked = slice(first, None, count)
+        names = ("target_rays", "target_colors", "target_masks", "hull_points", "hull_inside")
+        parts = {name: None if (whole := getattr(self, name)) is None else whole[:, asked] for name in names}
+        return replace(self, **parts)
+
     def to(self, device: torch.device | str) -> SceneBatch:
         """The whole batch on a device."""
         return SceneBatch(**{f.name: _moved(getattr(self, f.name), device) for f in fields(self)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -96,6 +96,9 @@ class Generator(nn.Module):
         self.config = config
         latent = config.hypernetwork.latent
         image = config.encoder.image
+        sizes = config.sizes.specs(config.field)
+        if config.hypernetwork.factors and len(sizes) > 1:
+            raise InputError("hypernetwork.factors are of one size: set sizes.widths [] and sizes.depths []")
         if config.hypernetwork.conditioned:
             self.image_encoder = ImageEncoder(image)
         lift = config.encoder.lift
@@ -114,7 +117,7 @@ class Generator(nn.Module):
             config.hypernetwork,
             initial_weights(config.field),
             lifted=None if self.lift is None else self.lift.shape,
-            smaller={size_name(spec): _shapes(spec, config.field) for spec in config.sizes.specs(config.field)[:-1]},
+            smaller={size_name(spec): _shapes(spec, config.field) for spec in sizes[:-1]},
         )
         self.refinement: Refinement | None = None
         if config.refinement.rays:
@@ -156,10 +159,18 @@ class Generator(nn.Module):
 
     def draft(self, code: SceneCode, spec: FieldSpec | None = None) -> Draft:
         """As `generate`, with what `refined` needs to know beside."""
-        spec, largest = spec or self.written, self.config.field
-        tensors, maps = self.hypernetwork.with_maps(code.latent, code.lifted, None if spec == largest else size_name(spec))
-        names = names_in_largest(spec, largest)
-        return Draft(FieldWeights(spec, {name: tensors[there] for name, there in names.items()}), maps)
+        return self.drafts(code, [spec or self.written])[0]
+
+    def drafts(self, code: SceneCode, specs: Sequence[FieldSpec]) -> list[Draft]:
+        """A draft of each size; they share planes and volume."""
+        largest = self.config.field
+        sizes = [None if spec == largest else size_name(spec) for spec in specs]
+        written, maps = self.hypernetwork.with_maps(code.latent, code.lifted, sizes)
+        drafts = []
+        for spec, tensors in zip(specs, written, strict=True):
+            names = names_in_largest(spec, largest)
+            drafts.append(Draft(FieldWeights(spec, {name: tensors[there] for name, there in names.items()}), maps))
+        return drafts
 
     def refined(self, draft: Draft, context: ContextViews, code: SceneCode) -> FieldWeights:
         """What was drafted for the context's code, corrected by how it looks from there, if there is a refinement."""

@@ -7,7 +7,7 @@ of the base's own size at step 0 was seen to collapse training to empty scenes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -101,7 +101,8 @@ class Hypernetwork(nn.Module):
             elif value.ndim > 2:
                 head = ImageHead if lifted is None else partial(PlanesHead, lifted=lifted)
                 self.grids[name] = head(width, tuple(value.shape), PLANES_DEVIATION)
-        self.slices = Slices(width, self.param_shapes, smaller)
+        matrices = {name: value for name, value in base.items() if name not in self.grids}
+        self.slices = Slices(width, matrices, smaller, config.learn_base)
         self.spreads = nn.ModuleDict()
         if config.factors:
             change = 0.2 * config.initial_change
@@ -126,18 +127,29 @@ class Hypernetwork(nn.Module):
         self, latent: Float[Tensor, "scene latent"], lifted: Lifted | None = None, size: str | None = None
     ) -> dict[str, Tensor]:
         """`size`: one of `smaller`; None: the network that `base` is of."""
-        return self.with_maps(latent, lifted, size)[0]
+        return self.with_maps(latent, lifted, [size])[0][0]
 
     def with_maps(
-        self, latent: Float[Tensor, "scene latent"], lifted: Lifted | None = None, size: str | None = None
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The weights, and of images and volumes among them the maps [scene * image, channel, *grid] they were written from."""
+        self, latent: Float[Tensor, "scene latent"], lifted: Lifted | None = None, sizes: Sequence[str | None] = (None,)
+    ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
+        """The weights of each size, which share their images and volumes, and the maps [scene * image, channel, *grid] that these
+        were written from."""
         features = self._features(latent)
-        bases, scales = dict(self.base.items()), self.scales
-        if size is not None:
-            features = self.slices.features(features, size)
-            scales = {name: self.scales[name] * self.slices.gain(name, size) for name in self.slices.names(size)}
-            bases = {name: self.slices.base(name, bases[name], size) for name in scales}
+        matrices = [self._matrices(features, size) for size in sizes]
+        maps = {name: head.hidden(features, lifted) for name, head in self.grids.items()}  # type: ignore[operator]
+        shared = {
+            name: self.base[name] + head.written(maps[name], lifted)  # type: ignore[operator]
+            for name, head in self.grids.items()
+        }
+        names = list(self.base)  # in their order
+        return [{name: written[name] for name in names if name in (written := own | shared)} for own in matrices], maps
+
+    def _matrices(self, features: Float[Tensor, "scene width"], size: str | None) -> dict[str, Tensor]:
+        if size is None:
+            bases, scales = {name: self.base[name] for name in self.base if name not in self.grids}, self.scales
+        else:
+            features, bases = self.slices.features(features, size), self.slices.base(size)
+            scales = {name: self.scales[name] * self.slices.gain(name, size) for name in bases}
         result = {}
         for name, factor in self.head(features).items():
             if name not in bases:
@@ -145,10 +157,7 @@ class Hypernetwork(nn.Module):
             factor = factor.reshape(-1, *self.base[name].shape)
             factor = factor if size is None else self.slices.cut(name, factor, size)
             result[name] = bases[name] * (1 + factor) if self.head.multiplies else bases[name] + scales[name] * factor
-        maps = {name: head.hidden(features, lifted) for name, head in self.grids.items()}  # type: ignore[operator]
-        for name, head in self.grids.items():
-            result[name] = bases[name] + head.written(maps[name], lifted)  # type: ignore[operator]
-        return {name: result[name] for name in bases}, maps
+        return result
 
     def factors(self, latent: Float[Tensor, "scene latent"], lifted: Lifted | None = None) -> dict[str, Tensor]:
         """Directions [scene, factor, *shape] in which the weights are uncertain; {} without `config.factors`.

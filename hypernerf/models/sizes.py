@@ -1,14 +1,15 @@
-"""Fields of several sizes from one hypernetwork: each size's matrices are slices of the largest's.
+"""Fields of several sizes from one hypernetwork, which is told of the size (Brock et al. 2018; Zhang et al. 2019).
 
-As slimmable networks (Yu et al. 2019) share slices, and hypernetworks for architecture search (Brock et al. 2018; Zhang et al.
-2019) are told of the architecture. A slice of fewer inputs is scaled so that its outputs deviate as before; each size adds to the
-shared base an offset of its own, and to the features of the latent an embedding of its own, both 0 at first.
+What is written of the scene is shared: planes and volume are the same at every size, and how matrices change with the scene is
+cut out of what changes the largest's, as slimmable networks (Yu et al. 2019) cut out their weights. The base of its matrices each
+size has for itself. It starts as a slice of the largest's, so that all sizes begin by reading planes and volume alike; a slice of
+fewer inputs is scaled so that its outputs deviate as before.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -41,11 +42,6 @@ class SizesConfig:
             raise InputError("sizes are of fields whose colors see no directions: set field.direction_frequencies 0")
         return [replace(field, width=width, depth=depth) for depth in depths for width in widths]
 
-    def draw(self, field: FieldSpec, generator: torch.Generator) -> FieldSpec:
-        """One size, each as likely as any other; `field` itself, and nothing drawn, if it is the only one."""
-        specs = self.specs(field)
-        return specs[int(torch.randint(len(specs), (), generator=generator))] if len(specs) > 1 else field
-
 
 def size_name(spec: FieldSpec) -> str:
     return f"{spec.width}x{spec.depth}"
@@ -57,33 +53,35 @@ def names_in_largest(spec: FieldSpec, largest: FieldSpec) -> dict[str, str]:
 
 
 class Slices(nn.Module):
-    """What smaller networks share with, and have beside, one whose parameters have `shapes`.
+    """What smaller networks share with one that has the matrices `base`, and have for themselves.
 
     Args:
         width: of the features.
+        base: starting values of the largest's matrices.
         smaller: size -> shapes of its parameters, by the names of the largest's, none larger along any dimension.
+        learn: whether the bases are learned.
     """
 
-    def __init__(self, width: int, shapes: Shapes, smaller: Mapping[str, Shapes]) -> None:
+    def __init__(self, width: int, base: Mapping[str, Tensor], smaller: Mapping[str, Shapes], learn: bool) -> None:
         super().__init__()
-        self.shapes, self.smaller = dict(shapes), {size: dict(of) for size, of in smaller.items()}
+        self.shapes = {name: tuple(value.shape) for name, value in base.items()}
+        self.smaller = {size: {n: shape for n, shape in of.items() if n in base} for size, of in smaller.items()}
         self.embeddings = nn.ParameterDict({size: nn.Parameter(torch.zeros(width)) for size in smaller})
-        self.offsets = nn.ModuleDict(
+        self.bases = nn.ModuleDict(
             {
-                size: nn.ParameterDict({n: nn.Parameter(torch.zeros(shape)) for n, shape in of.items()})
-                for size, of in smaller.items()
+                size: nn.ParameterDict(
+                    {n: nn.Parameter(self.cut(n, base[n], size) * self.gain(n, size), learn) for n in self.smaller[size]}
+                )
+                for size in smaller
             }
         )
 
     def features(self, features: Tensor, size: str) -> Tensor:
         return features + self.embeddings[size]
 
-    def names(self, size: str) -> Sequence[str]:
-        return list(self.smaller[size])
-
-    def base(self, name: str, base: Tensor, size: str) -> Tensor:
-        """The smaller network's base, for the larger's."""
-        return self.cut(name, base, size) * self.gain(name, size) + self.offsets[size].get_parameter(name)
+    def base(self, size: str) -> dict[str, Tensor]:
+        """The smaller network's matrices, by the names of the largest's."""
+        return dict(self.bases[size].named_parameters())
 
     def cut(self, name: str, tensor: Tensor, size: str) -> Tensor:
         """[…, *shape of the largest] to [..., *shape of `size`]."""
@@ -92,6 +90,5 @@ class Slices(nn.Module):
         return tensor
 
     def gain(self, name: str, size: str) -> float:
-        """For matrices of fewer inputs; sums of fewer terms deviate less."""
-        whole, part = self.shapes[name], self.smaller[size][name]
-        return math.sqrt(whole[1] / part[1]) if len(whole) == 2 else 1.0
+        """For matrices of fewer inputs: sums of fewer terms deviate less."""
+        return math.sqrt(self.shapes[name][1] / self.smaller[size][name][1])

@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..fields import FieldSpec, radiance_field
-from ..models import Generator
+from ..fields import FieldSpec, FieldWeights, radiance_field
+from ..models import Generator, SceneCode
 from ..rendering import OccupancyGrid, render_rays
 from ..rendering.occupancy import grid_density
-from ..types import SceneBatch
+from ..types import InputError, SceneBatch
 from .experiment import TrainConfig
 from .losses import hull_loss, reconstruction_loss
 from .step import Further, Step
@@ -40,7 +40,7 @@ class StepInput:
     """All that a step depends on beside the weights: nothing random is drawn behind it but by further losses, from `seed`."""
 
     batch: SceneBatch
-    spec: FieldSpec  # of the fields to write
+    specs: tuple[FieldSpec, ...]  # of the fields to write of each scene, which share its rays
     jitter: Float[Tensor, "scene ray sample"]
     occupancy: OccupancyGrid
     hull_weight: float
@@ -64,31 +64,48 @@ class Objective(nn.Module):
     """Generator, rendering and losses. All losses are means over the batch: those of equal parts average to the whole's."""
 
     def __init__(self, generator: Generator, config: TrainConfig, further: Mapping[str, Further] = {}) -> None:
-        """`further`: losses to be added, by name."""
+        """`further`: losses to be added, by name. Raises `InputError` when there are more sizes than rays to share."""
         super().__init__()
+        sizes = len(generator.config.sizes.specs(generator.config.field))
+        if min(config.batch.rays, config.batch.hull_points) < sizes:
+            raise InputError(f"train.batch.rays and hull_points are shared by all sizes: set at least {sizes} of each")
         self.generator, self.config, self.further = generator, config, dict(further)
 
     def forward(self, step: StepInput) -> StepOutput:
-        config, batch = self.config, step.batch
-        code = self.generator.at(self.generator.encode(batch.context), batch.times)
-        draft = self.generator.draft(code, step.spec)
-        weights = self.generator.refined(draft, batch.context, code) if step.refine else draft.weights
-        seen = None
-        if step.look is not None:
-            chosen = list(step.look.scenes)
-            looked_at = weights.map(lambda t: t[chosen].detach())
-            seen = grid_density(looked_at, step.look.points).amax(0) if chosen else torch.zeros(len(step.look.points))
-        output = render_rays(
-            weights, batch.target_rays, batch.context.background, config.samples, step.occupancy, step.jitter, config.backend
-        )
+        code = self.generator.at(self.generator.encode(step.batch.context), step.batch.times)
+        random = torch.Generator().manual_seed(step.seed)
+        count, losses, seen = len(step.specs), dict[str, Tensor](), None
+        for place, draft in enumerate(self.generator.drafts(code, step.specs)):
+            weights = self.generator.refined(draft, step.batch.context, code) if step.refine else draft.weights
+            if step.look is not None and place == count - 1:  # of the largest
+                seen = _densest(weights, step.look)
+            batch, jitter = step.batch.every(count, place), step.jitter[:, place::count]
+            share = jitter.shape[1] / step.jitter.shape[1]
+            for name, loss in self._losses(step, batch, jitter, code, weights, random).items():
+                losses[name] = losses.get(name, 0) + share * loss
+        return StepOutput(losses, seen)
+
+    def _losses(
+        self, step: StepInput, batch: SceneBatch, jitter: Tensor, code: SceneCode, weights: FieldWeights, random: torch.Generator
+    ) -> dict[str, Tensor]:
+        """`total` and its parts, of fields of one size on their part of the rays."""
+        config, background = self.config, batch.context.background
+        output = render_rays(weights, batch.target_rays, background, config.samples, step.occupancy, jitter, config.backend)
         loss, color_error = reconstruction_loss(output, batch, config.loss)
         losses = {"total": loss, "color": color_error}
         if batch.hull_points is not None and batch.hull_inside is not None:
             density = radiance_field(batch.hull_points, torch.zeros_like(batch.hull_points), weights, config.backend).density
             losses["hull"] = hull_loss(density, batch.hull_inside)
             losses["total"] = loss + step.hull_weight * losses["hull"]
-        random = torch.Generator().manual_seed(step.seed)
         for name, further in self.further.items():
             losses[name] = further(self.generator, Step(batch, code, weights, step.occupancy, random, config))
             losses["total"] = losses["total"] + losses[name]
-        return StepOutput(losses, seen)
+        return losses
+
+
+def _densest(weights: FieldWeights, look: Look) -> Float[Tensor, cell]:
+    """The largest density of the scenes looked at in each point; 0 of none."""
+    chosen = list(look.scenes)
+    if not chosen:
+        return torch.zeros(len(look.points))
+    return grid_density(weights.map(lambda t: t[chosen].detach()), look.points).amax(0)

@@ -140,9 +140,7 @@ class Trainer:
     def _rehearse(self) -> None:
         """A step that changes nothing. DDP sorts its buckets after the first, and sums of more than two processes are rounded by
         their places in them: a run that is taken up again would else begin otherwise than the uninterrupted one goes on."""
-        # a step of one of several sizes needs those parameters alone that it writes, and one that refines nothing less than all
-        several = len(self.experiment.sizes.specs(self.experiment.field)) > 1
-        some = several or self.model.refinement is not None
+        some = self.model.refinement is not None  # a step that refines nothing needs less than all parameters
         self._objective = self.team.wrapped(Objective(self.model, self.config, self._further), some)
         with warnings.catch_warnings():  # a 1 x 1 convolution's gradient is strided otherwise, which costs a copy of little
             warnings.simplefilter("ignore", UserWarning)
@@ -197,13 +195,13 @@ class Trainer:
         config, look = self.config, None
         seed = config.seed * 1_000_003 + self.step
         generator = torch.Generator().manual_seed(seed)
-        spec = self.experiment.sizes.draw(self.experiment.field, generator)
+        specs = tuple(self.experiment.sizes.specs(self.experiment.field))
         if self.step % config.occupancy_every == 0:
             look = Look(self.occupancy.points(generator), looked_at(self._slots, config.batch.scenes))
         jitter = draw_jitter(config.seed, self.step, self._slots, config.batch.rays, config.samples).to(self.device)
         occupancy = self.occupancy.grid().to(self.device)
         refine = self.progress >= config.refine_from
-        return self._objective(StepInput(batch, spec, jitter, occupancy, self.hull_weight(), refine, seed, look))
+        return self._objective(StepInput(batch, specs, jitter, occupancy, self.hull_weight(), refine, seed, look))
 
     def _scene_names(self) -> tuple[str, ...]:
         """Of the scenes in the whole batch of the step under way."""

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from collections import Counter
 
 import pytest
 import torch
@@ -12,7 +13,11 @@ from hypernerf.fields import FieldSpec, FieldWeights, initial_weights, load_scen
 from hypernerf.models import Generator, SizesConfig
 from hypernerf.ops import encoded_mlp
 from hypernerf.ops.backends import pick_backend
-from hypernerf.types import InputError
+from hypernerf.rendering import OccupancyGrid
+from hypernerf.training import TrainConfig
+from hypernerf.training.objective import Look, Objective, StepInput
+from hypernerf.training.store import BatchConfig
+from hypernerf.types import InputError, RayBundle, SceneBatch
 from members import main as family
 from members.sizes import _best
 from tests.conftest import tiny
@@ -37,6 +42,14 @@ def test_the_largest_size_must_be_the_fields_own():
             SIZES.specs(wrong)
     with pytest.raises(InputError, match=r"sizes\.widths"):
         SizesConfig((48,), ())
+
+
+def test_uncertain_weights_of_several_sizes_are_refused():
+    config = small(width=64, depth=4)
+    uncertain = dataclasses.replace(config, hypernetwork=dataclasses.replace(config.hypernetwork, factors=2))
+    Generator(uncertain)
+    with pytest.raises(InputError, match=r"sizes\.widths \[\]"):
+        Generator(dataclasses.replace(uncertain, sizes=SIZES))
 
 
 @pytest.mark.parametrize("head", ["modulated", "low_rank", "layer_embedding"])
@@ -78,17 +91,52 @@ def test_a_step_teaches_what_is_shared_and_the_size_it_drew():
     weights = model(views(2, 1), spec)
     sum(value.square().sum() for value in weights.tensors.values()).backward()
     own = {name for name, p in model.hypernetwork.slices.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
-    assert own == {"embeddings.32x2", *(f"offsets.32x2.{name}" for name in ("layer_0", "layer_1", "layer_4", "planes"))}
-    shared = model.hypernetwork.base["layer_1"].grad
-    assert shared[:32, :32].abs().sum() > 0 and shared[32:].abs().sum() == 0 and model.hypernetwork.base["layer_3"].grad is None
+    assert own == {"embeddings.32x2", *(f"bases.32x2.{name}" for name in ("layer_0", "layer_1", "layer_4"))}
+    base = model.hypernetwork.base
+    assert base["planes"].grad.abs().sum() > 0 and all(base[f"layer_{n}"].grad is None for n in range(5))
+    assert model.hypernetwork.head.write["layer_1"].weight.grad.abs().sum() > 0
 
 
-def test_every_size_is_drawn_and_one_alone_draws_nothing():
-    random, field = torch.Generator().manual_seed(0), FieldSpec(width=64, depth=4)
-    drawn = [SIZES.draw(field, random) for _ in range(200)]
-    assert {(s.width, s.depth) for s in drawn} == {(w, d) for w in (16, 32, 64) for d in (2, 3, 4)}
-    before = random.get_state()
-    assert SizesConfig().draw(field, random) is field and torch.equal(before, random.get_state())
+def test_more_sizes_than_rays_are_refused():
+    with pytest.raises(InputError, match=r"at least 9"):
+        Objective(sized(), TrainConfig(batch=BatchConfig(rays=8)))
+
+
+def test_a_step_of_several_sizes_shares_rays_and_points_among_them():
+    model = sized()
+    specs = model.config.sizes.specs(model.config.field)
+    random = torch.Generator().manual_seed(1)
+    rand = lambda *shape: torch.rand(*shape, generator=random)
+    rays = RayBundle(rand(2, 8, 3) - 2, torch.nn.functional.normalize(rand(2, 8, 3) + 0.5, dim=-1))
+    batch = SceneBatch(views(2, 2), rays, rand(2, 8, 3), rand(2, 8), rand(2, 12, 3) - 0.5, (rand(2, 12) > 0.5).float())
+    look, everywhere = Look(rand(20, 3) - 0.5, (0, 1)), OccupancyGrid(torch.ones(1, 2, 2, 2).bool())
+    step = StepInput(batch, (specs[8], specs[0], specs[4], specs[1]), rand(2, 8, 6), everywhere, 0.1, False, 0, look)
+    objective = Objective(model, TrainConfig(samples=6, backend="torch"))
+    together, expected, asked = objective(step), Counter(), 0
+    for place, spec in enumerate(step.specs):
+        mine = slice(place, None, 4)
+        colors, masks = batch.target_colors[:, mine], batch.target_masks[:, mine]
+        part = SceneBatch(batch.context, rays[:, mine], colors, masks, batch.hull_points[:, mine], batch.hull_inside[:, mine])
+        alone = objective(dataclasses.replace(step, batch=part, specs=(spec,), jitter=step.jitter[:, mine]))
+        expected.update({name: loss.item() / 4 for name, loss in alone.losses.items()})
+        asked += colors.shape[1]
+        if place == 3:
+            assert torch.allclose(together.seen, alone.seen, rtol=1e-5)
+    assert asked == 8 and set(expected) == {"total", "color", "hull"}
+    for name, loss in together.losses.items():
+        assert loss.item() == pytest.approx(expected[name], rel=1e-5), name
+
+
+def test_sizes_written_together_are_those_written_alone_and_share_their_planes():
+    model = sized()
+    code = model.encode(views(2, 2))
+    specs = model.config.sizes.specs(model.config.field)
+    together = model.drafts(code, specs)
+    for spec, draft in zip(specs, together, strict=True):
+        alone = model.generate(code, spec).tensors
+        assert draft.weights.spec == spec and list(draft.weights.tensors) == list(alone)
+        assert all(torch.equal(value, alone[name]) for name, value in draft.weights.tensors.items())
+    assert all(draft.weights.tensors["planes"] is together[0].weights.tensors["planes"] for draft in together)
 
 
 @pytest.mark.skipif(pick_backend("auto", torch.device("cpu")).__name__.endswith("_torch"), reason="no compiler")
