@@ -20,12 +20,12 @@ VALIDATIONS = 20  # the first well within the warm-up, since validating needs me
 def main(arguments: Sequence[str], command: Sequence[str] = CHILD) -> int:
     """`command` starts the training that is watched: see `watch`."""
     parser = Parser(
-        "Train for an hour by fit_scenes, with its validations and checkpoints, and watch. After a warm-up (a tenth of the time, and the first "
-        f"validation and checkpoint) resident memory must stay within {MEMORY_LIMIT:.0%}, and a step of the last quarter must take no more than "
-        f"{TIME_LIMIT:.0%} longer than one of the first: by the clock and in CPU seconds, each also beside a fixed reference "
-        "computation that is timed every few seconds, since a shared machine may grow busier meanwhile: a step must be slower "
-        "in itself and beside the reference to count as slower. Exit code 1 if it was not so. Any key of the configuration can "
-        "be set by --section.key VALUE. The run itself is not kept.",
+        "Train for an hour by fit_scenes, with its validations and checkpoints, and watch. After a warm-up (a tenth of the time, "
+        f"and the first validation and checkpoint) resident memory must stay within {MEMORY_LIMIT:.0%}, and a step of the last "
+        f"quarter must take no more than {TIME_LIMIT:.0%} longer than one of the first: by the clock and in CPU seconds, each "
+        "also beside a fixed reference computation that is timed every few seconds, since a shared machine may grow busier "
+        "meanwhile: a step must be slower in itself and beside the reference to count as slower. Exit code 1 if it was not so. "
+        "Any key of the configuration can be set by --section.key VALUE. The run itself is not kept.",
         "  python tools/soak.py configs/quickstart.yaml --minutes 60 --json out/soak.json",
     )
     parser.add_argument("config", metavar="CONFIG", help="a YAML file; see configs/")
