@@ -183,10 +183,16 @@ class SceneBatch:
 
     def every(self, count: int, first: int) -> SceneBatch:
         """Of each scene, every `count`-th target ray and point of the hull from the `first` on."""
-        asked = slice(first, None, count)
-        names = ("target_rays", "target_colors", "target_masks", "hull_points", "hull_inside")
-        parts = {name: None if (whole := getattr(self, name)) is None else whole[:, asked] for name in names}
-        return replace(self, **parts)
+        asked = (slice(None), slice(first, None, count))
+        masks, points, inside = self.target_masks, self.hull_points, self.hull_inside
+        return replace(
+            self,
+            target_rays=self.target_rays[asked],
+            target_colors=self.target_colors[asked],
+            target_masks=None if masks is None else masks[asked],
+            hull_points=None if points is None else points[asked],
+            hull_inside=None if inside is None else inside[asked],
+        )
 
     def to(self, device: torch.device | str) -> SceneBatch:
         """The whole batch on a device."""
