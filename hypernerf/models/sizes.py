@@ -42,6 +42,14 @@ class SizesConfig:
             raise InputError("sizes are of fields whose colors see no directions: set field.direction_frequencies 0")
         return [replace(field, width=width, depth=depth) for depth in depths for width in widths]
 
+    def shuffled(self, field: FieldSpec, generator: torch.Generator) -> list[FieldSpec]:
+        """All sizes in a random order; nothing is drawn if there is only one.
+
+        A step's rays are in an order (those on the object stand together), so a size must not always have the same places.
+        """
+        specs = self.specs(field)
+        return specs if len(specs) == 1 else [specs[i] for i in torch.randperm(len(specs), generator=generator)]
+
 
 def size_name(spec: FieldSpec) -> str:
     return f"{spec.width}x{spec.depth}"

@@ -77,7 +77,7 @@ class Objective(nn.Module):
         count, losses, seen = len(step.specs), dict[str, Tensor](), None
         for place, draft in enumerate(self.generator.drafts(code, step.specs)):
             weights = self.generator.refined(draft, step.batch.context, code) if step.refine else draft.weights
-            if step.look is not None and place == count - 1:  # of the largest
+            if step.look is not None and draft.weights.spec == self.generator.config.field:
                 seen = _densest(weights, step.look)
             batch, jitter = step.batch.every(count, place), step.jitter[:, place::count]
             share = jitter.shape[1] / step.jitter.shape[1]

@@ -195,7 +195,7 @@ class Trainer:
         config, look = self.config, None
         seed = config.seed * 1_000_003 + self.step
         generator = torch.Generator().manual_seed(seed)
-        specs = tuple(self.experiment.sizes.specs(self.experiment.field))
+        specs = tuple(self.experiment.sizes.shuffled(self.experiment.field, generator))
         if self.step % config.occupancy_every == 0:
             look = Look(self.occupancy.points(generator), looked_at(self._slots, config.batch.scenes))
         jitter = draw_jitter(config.seed, self.step, self._slots, config.batch.rays, config.samples).to(self.device)

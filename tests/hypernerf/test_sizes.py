@@ -11,6 +11,7 @@ import torch
 from hypernerf.cli.reconstruct import main as reconstruct
 from hypernerf.fields import FieldSpec, FieldWeights, initial_weights, load_scene_file, radiance_field
 from hypernerf.models import Generator, SizesConfig
+from hypernerf.models.sizes import size_name
 from hypernerf.ops import encoded_mlp
 from hypernerf.ops.backends import pick_backend
 from hypernerf.rendering import OccupancyGrid
@@ -97,6 +98,16 @@ def test_a_step_teaches_what_is_shared_and_the_size_it_drew():
     assert model.hypernetwork.head.write["layer_1"].weight.grad.abs().sum() > 0
 
 
+def test_every_size_has_every_place_and_one_alone_draws_nothing():
+    random, field = torch.Generator().manual_seed(0), FieldSpec(width=64, depth=4)
+    orders = [SIZES.shuffled(field, random) for _ in range(200)]
+    assert all(sorted(map(size_name, order)) == sorted(map(size_name, SIZES.specs(field))) for order in orders)
+    for place in range(9):
+        assert min(Counter(size_name(order[place]) for order in orders).values()) > 5  # of 22 on average
+    before = random.get_state()
+    assert SizesConfig().shuffled(field, random) == [field] and torch.equal(before, random.get_state())
+
+
 def test_more_sizes_than_rays_are_refused():
     with pytest.raises(InputError, match=r"at least 9"):
         Objective(sized(), TrainConfig(batch=BatchConfig(rays=8)))
@@ -120,7 +131,7 @@ def test_a_step_of_several_sizes_shares_rays_and_points_among_them():
         alone = objective(dataclasses.replace(step, batch=part, specs=(spec,), jitter=step.jitter[:, mine]))
         expected.update({name: loss.item() / 4 for name, loss in alone.losses.items()})
         asked += colors.shape[1]
-        if place == 3:
+        if spec == specs[-1]:
             assert torch.allclose(together.seen, alone.seen, rtol=1e-5)
     assert asked == 8 and set(expected) == {"total", "color", "hull"}
     for name, loss in together.losses.items():
