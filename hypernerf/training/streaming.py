@@ -5,9 +5,10 @@ shards in a row of that sequence. At step s it begins at position
 
     p(s) = floor(s * B / (S * R))
 
-where B scenes are drawn a step, S are in a shard, and R is how often a scene is drawn on average while it is there. So what is
-in the window is a function of (seed, step) alone: a run that is taken up reads W shards, whatever it read before, and goes on
-as if it had never stopped. A thread reads the shard that comes next meanwhile.
+where B scenes are drawn a step, S are in a shard, and R is how often a scene is drawn on average while it is there. The window of
+the first step has one shard, that of each further step one more, up to W: the first batch does not wait for all of them. So what
+is in the window is a function of (seed, step) alone: a run that is taken up reads what it needs then, whatever it read before,
+and goes on as if it had never stopped. A thread reads the shards that come next meanwhile.
 """
 
 from __future__ import annotations
@@ -37,12 +38,16 @@ class Window:
 
     @property
     def length(self) -> int:
-        """Shards held; all of them when they are no more than that."""
+        """Shards held, but for the first steps; all of them when they are no more than that."""
         return min(self.shards, -(-self.buffer // self.shard_scenes))
 
     def position(self, step: int) -> int:
         """Of the window's first shard in the endless sequence."""
         return 0 if self.length == self.shards else step * self.batch // (self.shard_scenes * self.repeat)
+
+    def held(self, step: int) -> int:
+        """Shards held at a step."""
+        return self.length if self.length == self.shards else min(self.length, 1 + step)
 
     def shard_at(self, position: int) -> int:
         """Number of the shard at a place of the sequence. A collection that is held whole stays in its own order."""
@@ -75,7 +80,7 @@ class SceneStream:
         self._count = count
         self._held: dict[int, Future[list[StoredScene]]] = {}  # by position in the sequence
         self._scenes: list[StoredScene] = []
-        self._position = -1
+        self._there = range(0)  # positions of the shards that `_scenes` are of
         self._reader = ThreadPoolExecutor(1, "scenes")
 
     def __len__(self) -> int:
@@ -83,13 +88,13 @@ class SceneStream:
 
     def at(self, step: int) -> list[StoredScene]:
         """The scenes to draw the batch of `step` from. Raises `InputError` when a shard cannot be read."""
-        position = self.window.position(step)
-        if position != self._position:
-            last = position + self.window.length
-            ahead = 0 if self.window.length == self.window.shards else AHEAD
-            self._held = {place: self._asked(place) for place in range(position, last + ahead)}
-            self._scenes = [scene for place in range(position, last) for scene in self._held[place].result()]
-            self._position = position
+        position, length = self.window.position(step), self.window.length
+        there = range(position, position + self.window.held(step))
+        if there != self._there:
+            ahead = 0 if length == self.window.shards else AHEAD
+            self._held = {place: self._asked(place) for place in range(position, position + length + ahead)}
+            self._scenes = [scene for place in there for scene in self._held[place].result()]
+            self._there = there
         return self._scenes
 
     def close(self) -> None:

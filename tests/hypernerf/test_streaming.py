@@ -42,6 +42,8 @@ def test_the_window_slides_over_one_permutation_after_another():
     stream = numbers(WINDOW)
     windows = [shards_at(stream, step) for step in range(6 * 14)]
     sequence = [window[0] for window in windows[::6]]
+    assert [len(window) for window in windows[:4]] == [1, 2, 3, 3]  # the first batch does not wait for three
+    windows = [sequence[:3]] * 2 + windows[2:]
     assert all(window == windows[step // 6 * 6] for step, window in enumerate(windows))
     assert sorted(sequence[:7]) == sorted(sequence[7:]) == list(range(7)) and sequence[:7] != sequence[7:]
     assert all(windows[6 * place] == sequence[place : place + 3] for place in range(12))
@@ -142,19 +144,19 @@ def test_scenes_are_those_that_training_in_memory_has(packed):
     stream, source = open_stream(settings(packed))
     original = ProceduralSource(ProceduralConfig(**SETTINGS))
     assert (source.center, source.radius, source.up) == ((0.0, 0.0, 0.0), 1.0, (0.0, 0.0, 1.0))
-    for scene in stream.at(0):
+    for scene in stream.at(2):
         (expected,) = with_hulls(normalized([store_scene(original.load(scene.scene_id))], SceneTransform()))
         for name in ("images", "masks", "hull"):
             assert torch.equal(getattr(scene, name), getattr(expected, name))
         assert torch.equal(scene.cameras.camera_to_world, expected.cameras.camera_to_world)
-    assert len(stream) == 14 and len(stream.at(0)) == 6
+    assert len(stream) == 14 and len(stream.at(2)) == 6
     stream.close()
 
 
 def test_hulls_are_found_anew_for_another_sphere(packed):
     given = settings(packed)
     stream, _ = open_stream(replace(given, source=replace(given.source, radius=1.5)))
-    scene = stream.at(0)[0]
+    scene = stream.at(2)[0]
     (expected,) = with_hulls([replace(scene, hull=None)])
     assert torch.equal(scene.hull, expected.hull)
     stream.close()
@@ -207,6 +209,6 @@ def test_of_a_shard_that_is_read_the_heap_holds_one_scene_and_then_none(packed, 
 
     monkeypatch.setattr(ShardedSource, "each", watched)
     stream, _ = open_stream(settings(packed))
-    assert len(stream.at(0)) == 6
+    assert len(stream.at(2)) == 6
     stream.close()  # the thread has read one shard more by now, or none of it
     assert len(read) >= 5 * 6 and max(held) <= 5 and alive() == 0
