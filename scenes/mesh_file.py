@@ -178,8 +178,8 @@ def _surface(part: trimesh.Trimesh, first_face: int) -> Surface:
             return Surface(first_face, faces, None, None, None, gray)
         return Surface(first_face, faces, None, None, _vertex_colors(visual.vertex_colors, part), white)
     material, uv = visual.material, visual.uv
-    beside = visual.vertex_attributes.get("color")  # glTF: a vertex's color times the material's
-    colors = None if beside is None else _vertex_colors(beside, part)
+    beside = visual.vertex_attributes.get("color")  # glTF alone: a vertex's color, linear, times the material's
+    colors = None if beside is None else _encoded(_vertex_colors(beside, part))
     image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
     factor = getattr(material, "baseColorFactor", None)
     if factor is None and not isinstance(material, trimesh.visual.material.PBRMaterial):
@@ -198,6 +198,11 @@ def _vertex_colors(values: Array, part: trimesh.Trimesh) -> Float[Array, "vertex
     colors = np.asarray(values)
     whole = np.iinfo(colors.dtype).max if np.issubdtype(colors.dtype, np.integer) else 1
     return _of_each(np.clip(colors[:, :3].astype(np.float32) / whole, 0, 1), part, 3)
+
+
+def _encoded(linear: Array) -> Array:
+    """sRGB (IEC 61966-2-1) of linear values in 0..1."""
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055)
 
 
 def _of_each(values: Array, part: trimesh.Trimesh, columns: int) -> Array:

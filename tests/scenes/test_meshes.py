@@ -86,7 +86,8 @@ def test_vertex_colors_are_multiplied_with_the_materials(tmp_path, component, ki
     drawn = draw_views(load_mesh(tmp_path / "quad.gltf", up="z"), cameras(4, 24), 1)
     seen = drawn.colors[drawn.coverage == 1]
     assert len(seen) > 50
-    assert np.allclose(seen / seen[:, :1], [1.0, 0.8, 0.0], atol=0.02)  # 0.5 * 1, 1 * 0.4, 1 * 0, under any light
+    encoded = 1.055 * 0.4 ** (1 / 2.4) - 0.055  # vertex colors are linear
+    assert np.allclose(seen / seen[:, :1], [1.0, encoded / 0.5, 0.0], atol=0.02)  # 0.5 * 1, 1 * 0.4, 1 * 0, under any light
 
 
 def test_up_is_turned_to_z(tmp_path):
