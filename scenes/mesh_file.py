@@ -17,6 +17,7 @@ from numpy import ndarray as Array
 from PIL import Image
 
 from hypernerf.reading import inside, parse_json, read_bytes
+from hypernerf.srgb import to_display
 
 from .images import FORMATS, MAX_PIXELS
 from .png import lacks_pixels
@@ -179,7 +180,7 @@ def _surface(part: trimesh.Trimesh, first_face: int) -> Surface:
         return Surface(first_face, faces, None, None, _vertex_colors(visual.vertex_colors, part), white)
     material, uv = visual.material, visual.uv
     beside = visual.vertex_attributes.get("color")  # glTF alone: a vertex's color, linear, times the material's
-    colors = None if beside is None else _encoded(_vertex_colors(beside, part))
+    colors = None if beside is None else to_display(_vertex_colors(beside, part))
     image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
     factor = getattr(material, "baseColorFactor", None)
     if factor is None and not isinstance(material, trimesh.visual.material.PBRMaterial):
@@ -198,11 +199,6 @@ def _vertex_colors(values: Array, part: trimesh.Trimesh) -> Float[Array, "vertex
     colors = np.asarray(values)
     whole = np.iinfo(colors.dtype).max if np.issubdtype(colors.dtype, np.integer) else 1
     return _of_each(np.clip(colors[:, :3].astype(np.float32) / whole, 0, 1), part, 3)
-
-
-def _encoded(linear: Array) -> Array:
-    """sRGB (IEC 61966-2-1) of linear values in 0..1."""
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055)
 
 
 def _of_each(values: Array, part: trimesh.Trimesh, columns: int) -> Array:

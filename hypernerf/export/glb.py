@@ -15,24 +15,16 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray as Array
 
+from ..srgb import to_linear
+
 _FLOAT, _UNSIGNED_INT, _VERTICES, _INDICES = 5126, 5125, 34962, 34963
-
-
-def linear(color: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
-    """Display encoding (sRGB, IEC 61966-2-1) to linear light, both in [0, 1]."""
-    return np.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)
-
-
-def display(light: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
-    """The inverse of `linear`."""
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055)
 
 
 def glb_bytes(vertices: Float[Array, "vertex 3"], faces: Int[Array, "face 3"], colors: Float[Array, "vertex 3"]) -> bytes:
     """The file's contents, in 32-bit numbers. `colors` are in display encoding, in [0, 1]; the file's are linear."""
     positions, corners = vertices.astype("<f4"), faces.astype("<u4").reshape(-1)
     light = np.ones((len(positions), 4), "<f4")
-    light[:, :3] = linear(np.clip(colors.astype(np.float64), 0, 1))
+    light[:, :3] = to_linear(np.clip(colors.astype(np.float64), 0, 1))
     parts = [positions.tobytes(), light.tobytes(), corners.tobytes()]
     starts = np.cumsum([0, *map(len, parts)]).tolist()
     tree: dict[str, Any] = {

@@ -13,8 +13,8 @@ from numpy import ndarray as Array
 from ..fields import SceneField
 from ..geometry import camera_rays, normalize_cameras
 from ..rendering import RenderSettings, render_views
+from ..srgb import to_display
 from ..types import Cameras
-from .glb import display
 
 SUPERSAMPLE = 3  # squared: rays a pixel
 
@@ -55,7 +55,7 @@ def _colors_at(mesh: trimesh.Trimesh, face: Array, corners: Array) -> Float[Arra
     assert isinstance(mesh.visual, trimesh.visual.TextureVisuals)
     if mesh.visual.uv is None:  # a GLB's vertex colors beside its material: linear
         light = np.asarray(mesh.visual.vertex_attributes["color"], dtype=np.float64)[:, :3]
-        return np.einsum("hc,hck->hk", corners, display(light)[vertices])
+        return np.einsum("hc,hck->hk", corners, to_display(light)[vertices])
     material = mesh.visual.material
     image = getattr(material, "baseColorTexture", None) or material.image
     texture = np.asarray(image.convert("RGB")) / 255.0
