@@ -23,8 +23,9 @@ from .seen import FOREGROUND, LEAST, ball_cells
 
 GAIN = 3e3  # takes a trained generator's gradients to a deviation near 0.2
 STEEP = 10.0  # beside them stand their logarithms, nearly: asinh(STEEP * GAIN * gradient)
-BACKGROUND_SHARE = 0.2  # how often a ray of background is taken, against one of the object
-AT_LEAST = 1 << 11  # rays of a view when a scene is read, and a quarter of its pixels: all that see the object
+NEAR_SHARE, FAR_SHARE = 0.5, 0.02  # how often a ray of background is taken, beside the object and far from it, against one of it
+NEAR = 32  # an image's height in the distance that counts as near
+AT_LEAST = 1 << 10  # rays of a view when a scene is read, and a quarter of its pixels: all that see the object
 CHUNK = 1 << 10  # rays of a scene at a time: bounds memory
 
 
@@ -127,8 +128,7 @@ def context_rays(context: ContextViews, count: int) -> ContextRays:
     if count >= pixels:
         shares = torch.full(colors.shape[:3], 1 / pixels, device=colors.device)
     else:
-        object_seen = (colors - context.background[:, None, None]).abs().amax(-1) > FOREGROUND / 4
-        chance = torch.where(object_seen, 1.0, BACKGROUND_SHARE)
+        chance = _chances(context).flatten(2)
         # the smallest of exponential variates are a sample by chance without replacement, and the next one tells how probable
         # each of them was (bottom-k sketches: Cohen & Kaplan 2007)
         noise = torch.empty(pixels).exponential_(generator=torch.Generator().manual_seed(0)).to(colors.device)
@@ -140,6 +140,14 @@ def context_rays(context: ContextViews, count: int) -> ContextRays:
         origins, directions, colors = (t.gather(2, index) for t in (origins, directions, colors))
     rays = RayBundle(origins.flatten(1, 2), directions.flatten(1, 2))
     return ContextRays(rays, colors.flatten(1, 2), shares.flatten(1))
+
+
+def _chances(context: ContextViews) -> Float[Tensor, "scene view row column"]:
+    """How often a pixel is taken, against one of the object. Far from the object rays meet nothing that could be corrected."""
+    seen = (context.images - context.background[:, None, None, None]).abs().amax(-1) > FOREGROUND / 4
+    reach = max(1, seen.shape[2] // NEAR)
+    near = nn.functional.max_pool2d(seen.float(), 2 * reach + 1, stride=1, padding=reach) > 0
+    return torch.where(seen, 1.0, torch.where(near, NEAR_SHARE, FAR_SHARE))
 
 
 def hull_cells(seen: Float[Tensor, "scene place color"], size: int) -> OccupancyGrid:

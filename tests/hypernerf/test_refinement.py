@@ -81,6 +81,10 @@ def test_few_rays_stand_for_all_of_them():
     on_object = (rays.colors[0] < 1).any(-1)
     assert on_object.float().mean() > 0.5  # a quarter of the pixels
     assert rays.shares[0][on_object].max() < rays.shares[0][~on_object].min()
+    background = rays.rays.directions[0][~on_object]
+    edge = camera_rays(context.cameras).directions[0, :, :, 17].reshape(-1, 3)  # the column beside the object
+    beside = (background[:, None] == edge).all(-1).any(1)
+    assert beside.float().mean() > 0.5  # one of 18 columns of background
     assert torch.equal(context_rays(context, 150).colors, rays.colors)
     assert context_rays(context, ALL).shares.unique().numel() == 1
 
