@@ -8,7 +8,6 @@ import math
 
 import pytest
 import torch
-from scipy.stats import spearmanr
 
 from hypernerf.fields import FieldDistribution, load_spread, save_spread
 from hypernerf.models import Generator
@@ -17,11 +16,8 @@ from hypernerf.training import Trainer, context_views
 from hypernerf.training.losses import LossConfig
 from hypernerf.training.uncertainty import (
     EVIDENCE,
-    coverage,
     energy_score,
     predicted_deviation,
-    sparsification_error,
-    spearman,
     view_values,
 )
 from hypernerf.types import InputError, RenderOutput
@@ -102,26 +98,6 @@ def test_the_energy_score_is_the_slow_sum():
     slow = torch.stack([(x - truth).norm(dim=-1) for x in samples]).mean(0)
     pairs = [(a - b).norm(dim=-1) for a, b in itertools.permutations(samples, 2)]
     assert torch.allclose(energy_score(samples, truth), slow - 0.5 * torch.stack(pairs).mean(0), atol=1e-3)
-
-
-def test_spearman_is_scipys_with_ties():
-    first, second = torch.randint(0, 9, (500,)).float(), torch.rand(500).round(decimals=1)
-    assert spearman(first, second) == pytest.approx(spearmanr(first, second).statistic, abs=1e-9)
-
-
-def test_sparsification_is_nothing_for_the_right_order_and_most_for_the_wrong_one():
-    error = torch.rand(10_000)
-    right, none, wrong = (sparsification_error(d, error) for d in (error * 3, torch.rand(10_000), -error))
-    assert right == 0
-    assert none == pytest.approx(0.5, abs=0.03)  # uniform errors: 1 against 1 - share left out
-    assert wrong == pytest.approx(1.0, abs=0.03)
-
-
-def test_coverage_of_gaussian_errors():
-    deviation = torch.rand(50_000) + 0.1
-    error = (torch.randn(50_000) * deviation).abs()
-    assert coverage(deviation, error, 1.0) == pytest.approx(0.6827, abs=0.01)
-    assert coverage(deviation, error, 2.0) == pytest.approx(0.9545, abs=0.01)
 
 
 def test_deviation_comes_from_the_factors(stored, distribution):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from scipy.stats import spearmanr
 from torch import Tensor
 
 from hypernerf.cli.common import tracked
@@ -18,9 +19,10 @@ from hypernerf.fields import FieldDistribution
 from hypernerf.rendering import render_views
 from hypernerf.training import StoredScene, context_views, reconstruct
 from hypernerf.training.metrics import psnr
-from hypernerf.training.uncertainty import coverage, predicted_deviation, sparsification_error, spearman, view_values
+from hypernerf.training.uncertainty import predicted_deviation, view_values
 from hypernerf.types import InputError
 
+from .calibration import coverage, sparsification_error
 from .output import Cell, MemberParser, report
 
 FIRST, TARGET_SHARE = 0, 3  # the view that is read first; of the others the last third are targets, the rest candidates
@@ -79,8 +81,8 @@ def pixel_figures(run: Run, scenes: Sequence[StoredScene]) -> tuple[dict[str, fl
     deviation, error = torch.cat(deviations), torch.cat(errors)
     there = (deviation > SEEN) | (error > SEEN)
     return {
-        "Spearman, all pixels": spearman(deviation, error),
-        "Spearman, without certain background": spearman(deviation[there], error[there]),
+        "Spearman, all pixels": float(spearmanr(deviation, error).statistic),
+        "Spearman, without certain background": float(spearmanr(deviation[there], error[there]).statistic),
         "sparsification error (0 best)": sparsification_error(deviation, error),
         "the same in random order": sparsification_error(torch.rand(len(error)), error),
         "errors within 1 deviation (0.68)": coverage(deviation[there], error[there], 1.0),
