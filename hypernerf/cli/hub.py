@@ -7,7 +7,7 @@ from typing import Any
 
 from ..types import InputError
 
-PARTS = ["config.yaml", "checkpoints/step_*.safetensors", "README.md"]  # no state of a training, no samples
+PARTS = ["config.yaml", "checkpoints/step_*.safetensors", "README.md", "base.safetensors"]  # no state of a training, no samples
 
 
 def downloaded(name: str) -> Path:

@@ -64,11 +64,25 @@ def test_a_model_of_the_library_reconstructs_an_unseen_object(tmp_path):
         from_pretrained("pretrained:chairs")
 
 
+@pytest.mark.usefixtures("_shipped")
+def test_small_files_of_its_scenes_need_no_training_scenes(shipped, tmp_path, monkeypatch):
+    def missing(*_):
+        raise AssertionError("looked for training scenes")
+
+    monkeypatch.setattr("hypernerf.cli.shared_base.some_training_scenes", missing)
+    before = sorted(shipped.rglob("*"))
+    scene = ["pretrained:tiny", "--scene", "test-chairs-00000", "--views", "0", "2", "3"]
+    file = tmp_path / "chair.field.safetensors"
+    reconstruct.main([*scene, "--delta", "-o", str(file)])
+    assert len(list(tmp_path.glob("base-*.safetensors"))) == 1 and sorted(shipped.rglob("*")) == before
+    assert load_scene_file(file).weights.spec == from_pretrained("pretrained:tiny").experiment.field
+
+
 def test_every_file_of_a_model_is_packaged(shipped):
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     patterns = settings["package-data"]["hypernerf"]
     files = [path.relative_to(shipped.parent) for path in shipped.rglob("*") if path.is_file()]
-    assert {path.name for path in files} == {"config.yaml", "README.md", "step_00000000.safetensors"}
+    assert {path.name for path in files} == {"config.yaml", "README.md", "base.safetensors", "step_00000000.safetensors"}
     for path in files:
         assert any(path.match(pattern) and len(path.parts) == len(Path(pattern).parts) for pattern in patterns), path
 
