@@ -2,14 +2,12 @@
 
 from dataclasses import replace
 
-import pytest
 import torch
 
 from hypernerf.cli.common import open_source
 from hypernerf.cli.pretrained import SHIPPED
 from hypernerf.cli.session import from_pretrained
 from hypernerf.training import evaluate_fields, normalized, reconstruct, store_scene
-from hypernerf.types import InputError
 
 MODELS = ("categories",)
 
@@ -37,8 +35,3 @@ def test_a_few_images_of_unseen_chairs_cars_and_lamps_say_what_they_look_like(tm
         mean = run.generator.generate(run.mean_code)
     guess = score(lambda scene: mean)
     assert guess + 2 < psnr[1] < psnr[3] < psnr[5]
-
-
-def test_a_name_that_is_none_is_answered_with_those_that_are():
-    with pytest.raises(InputError, match="pretrained:categories"):
-        from_pretrained("pretrained:teapots")
