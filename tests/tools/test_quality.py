@@ -71,7 +71,7 @@ def test_budgets_are_minutes_alike_or_steps_where_they_are_given():
 @pytest.mark.parametrize("row", planned([3]), ids=lambda row: row.name)
 @pytest.mark.parametrize("budget", [Budget(12.5), Budget(12.5, 70)], ids=["minutes", "steps"])
 def test_the_commands_are_understood_by_the_tools_they_start(row, budget, tmp_path):
-    settings = Settings(tmp_path, CONFIGS, Path("clones"), adapt=9)
+    settings = Settings(tmp_path, CONFIGS, Path("clones"), adapt=9, threads=5)
     train, *rest = tasks_of(row, budget, settings)
     tool, arguments = Path(train.command[1]).stem, list(train.command[2:])
     if row.method == "ours":
@@ -79,14 +79,14 @@ def test_the_commands_are_understood_by_the_tools_they_start(row, budget, tmp_pa
         assert tool == "fit_scenes" and Path(folder) == train.folder
         _, experiment = parse_config(apply_overrides(load_yaml(config), overrides), config)
         given = experiment.train
-        assert given.seed == 3
+        assert (given.seed, given.threads) == (3, 5)
         assert (given.minutes, given.steps) == ((12.5, 200_000) if budget.steps is None else (None, 70))
         assert [task.name for task in rest] == ["adapted_9"]
         return
     options = _parse(arguments)
     assert tool == "compare_peers" and rest == [] and options.resume
     assert (options.minutes, options.steps) == ((12.5, None) if budget.steps is None else (None, 70))
-    assert options.experiment.train.seed == 3
+    assert (options.experiment.train.seed, options.experiment.train.threads) == (3, 5)
     assert options.settings.learning_rate == method_of(row.method).learning_rate
     assert set(options.counts) <= set(options.experiment.evaluate.context_views)  # else its target views would be others
     assert len(options.counts) == 1 or options.kind.any_count or method_of(row.method).models == len(options.counts)

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from hypernerf.cli.common import Parser, check_writable, console, parse_config, warn
 from hypernerf.config import load_yaml
 from hypernerf.types import InputError
@@ -37,7 +39,7 @@ class _Planned:
 
 def main(arguments: Sequence[str]) -> int:
     options = _parse(arguments)
-    settings = Settings(options.out, options.configs, options.peers, options.adapt, options.adapt_scenes)
+    settings = Settings(options.out, options.configs, options.peers, options.adapt, options.adapt_scenes, options.threads)
     rows = [_Planned(row, budget_of(method_of(row.method), options.minutes, dict(options.steps)))
             for row in planned(options.seeds, options.only)]  # fmt: skip
     if options.list:
@@ -48,6 +50,8 @@ def main(arguments: Sequence[str]) -> int:
         if file is not None:
             check_writable(file.parent, option)
     check_writable(options.out, "--out")
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)  # what is noted of the machine, and drawing meshes
     for item in rows if options.meshes is None else []:
         if _undrawn(item.row, settings):
             raise InputError(f"{item.row.dataset}: its meshes are not drawn yet: give --meshes DIR and --hold-out PACK")
@@ -68,8 +72,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser(
         "Run the benchmark: procedural chairs, cars, lamps and all three, and rendered meshes, at 64x64 and 128x128, for 1, 2, 3 "
         "and 5 context views (configs/bench/); ours with each seed, other methods with the first, and our field from scratch. "
-        "Rows run one at a time. What is done is skipped and what was interrupted is taken up, so it can be started and "
-        "stopped at will. Figures of all rows that were ever done in --out are written.",
+        "Rows run one at a time; with --threads 1 a second such command, with an --out of its own, can have another core. What "
+        "is done is skipped and what was interrupted is taken up, so it can be started and stopped at will. Figures of all rows "
+        "that were ever done in --out are written.",
         EXAMPLE,
     )
     parser.add_argument(
@@ -81,6 +86,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--steps", nargs="+", type=_steps, default=[], metavar="METHOD=N",
         help="train these methods for N steps instead: as many as the minutes allow on a machine that does nothing else",
     )  # fmt: skip
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="CPU threads of each training, say 1 to give a core to each (default: all cores)"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], metavar="S", help="of ours (default: 0 1)")
     parser.add_argument(
         "--peers",
@@ -102,6 +110,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         raise InputError(f"--minutes must be positive, not {options.minutes}")
     if options.adapt < 0 or options.adapt_scenes < 1:
         raise InputError("--adapt must not be negative, and --adapt-scenes at least 1")
+    if options.threads is not None and options.threads < 1:
+        raise InputError(f"--threads must be at least 1, not {options.threads}")
     return options
 
 

@@ -57,6 +57,7 @@ class Settings:
     clones: Path | None = None
     adapt: int = 0  # steps
     adapt_scenes: int = 16
+    threads: int | None = None  # of each training
     adapt_views: int = 3
 
     def folder(self, row: Row, budget: Budget) -> Path:
@@ -81,6 +82,7 @@ def tasks_of(row: Row, budget: Budget, settings: Settings) -> list[Task]:
     method, config = method_of(row.method), settings.config(row)
     arguments = [row.method, config, "--out", folder, "--resume", "--train.seed", row.seed]
     arguments += ["--minutes", budget.minutes] if budget.steps is None else ["--steps", budget.steps]
+    arguments += _threads(settings)
     if method.learning_rate is not None:
         arguments += ["--learning-rate", method.learning_rate]
     if method.counts is not None:
@@ -98,6 +100,7 @@ def _our_tasks(row: Row, budget: Budget, settings: Settings, folder: Path) -> li
     length = ["--train.minutes", budget.minutes] if budget.steps is None else ["--train.minutes", "null"]
     if budget.steps is not None:
         length += ["--train.steps", budget.steps]
+    length += _threads(settings)
     tasks = [_task("train", folder, "fit_scenes", [config, "--out", folder, "--resume", "--train.seed", row.seed, *length])]
     held_out = held_out_root(config)
     if held_out is not None:
@@ -110,6 +113,10 @@ def _our_tasks(row: Row, budget: Budget, settings: Settings, folder: Path) -> li
         arguments += ["--first", settings.adapt_scenes, "--json", folder / f"{name}.json"]
         tasks.append(_task(name, folder, "evaluate", arguments))
     return tasks
+
+
+def _threads(settings: Settings) -> list[object]:
+    return [] if settings.threads is None else ["--train.threads", settings.threads]
 
 
 def _task(name: str, folder: Path, tool: str, arguments: Sequence[object]) -> Task:
