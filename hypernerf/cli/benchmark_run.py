@@ -133,21 +133,23 @@ def view_of(field: SceneField, size: int) -> Cameras:
 
 
 def view_rows(field: SceneField, settings: RenderSettings, size: int, repeats: int) -> list[Timing]:
-    """A view, dense (4 times as many samples, all along the ray) and by `settings`, and how near both are to `REFERENCE`."""
+    """A view, dense (4 times as many samples, all along the ray) and by `settings`, and how near they are to `REFERENCE`."""
     camera, background, weights = view_of(field, size), torch.tensor(field.background), field.weights
     dense, occupied = replace(settings, samples=4 * settings.samples), scene_occupancy(weights, settings.grid)
     works = {
         "dense sampling": partial(render_views, weights, camera, background, dense, EVERYWHERE),
         "occupied space": partial(render_views, weights, camera, background, settings),  # finds its grid each time
+        "occupied space, grid at hand": partial(render_views, weights, camera, background, settings, occupied),
     }
     exact = render_views(weights, camera, background, replace(settings, samples=REFERENCE), EVERYWHERE).color
     quality = {name: float(psnr(work().color, exact)) for name, work in works.items()}
     every = points_asked(camera, dense.samples, EVERYWHERE)
     looks = int(((cell_points(settings.grid) ** 2).sum(-1) <= 1).sum())  # at the grid's cells inside the unit sphere
-    share = {"dense sampling": 1.0, "occupied space": (points_asked(camera, settings.samples, occupied) + looks) / every}
+    asked = points_asked(camera, settings.samples, occupied)
+    points = {"dense sampling": every, "occupied space": asked + looks, "occupied space, grid at hand": asked}
     seconds = medians(works, CPU, repeats)
     return [
-        Timing(f"view {size} x {size}", n, 1e3 * s, seconds["dense sampling"] / s, psnr=quality[n], samples=share[n])
+        Timing(f"view {size} x {size}", n, 1e3 * s, seconds["dense sampling"] / s, psnr=quality[n], samples=points[n] / every)
         for n, s in seconds.items()
     ]
 

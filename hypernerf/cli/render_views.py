@@ -14,7 +14,7 @@ from ..export import save_frames
 from ..export.maps import KINDS, deviation_colors, view_picture
 from ..fields import SceneField, load_scene_file, load_spread
 from ..geometry import normalize_cameras, orbit_cameras
-from ..rendering import RenderSettings, render_views
+from ..rendering import RenderSettings, render_views, scene_occupancy
 from ..training.uncertainty import predicted_deviation
 from ..types import Cameras, InputError, RenderOutput
 from .common import Parser, check_writable, console, tracked
@@ -60,9 +60,10 @@ def main(arguments: Sequence[str]) -> None:
     cameras = _cameras(scene, options)
     settings = RenderSettings(samples=options.samples)
     distribution = load_spread(options.scene, scene.weights) if options.uncertainty else None
+    occupancy = scene_occupancy(scene.weights, settings.grid)  # the same for every view
     views, deviations = [], []
     for number in tracked(range(len(cameras)), "render"):
-        view = render_views(scene.weights, cameras[number : number + 1], torch.tensor(scene.background), settings)
+        view = render_views(scene.weights, cameras[number : number + 1], torch.tensor(scene.background), settings, occupancy)
         views.append(RenderOutput(view.color[0], view.opacity[0], view.depth[0]))
         if distribution is not None:
             background = torch.tensor(scene.background)

@@ -12,6 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from .convolution import Convolution3d
 from .heads import small_linear
 from .lift import Lifted, LiftedShape, project_channels
 from .seen import column_readers
@@ -133,7 +134,7 @@ class VolumeHead(nn.Module):
         self.shape, self.images, self.inside = shape, 1, channels
         self.start = nn.Linear(width, channels * self.COARSE**3)
         self.mixed = lifted.mixed  # what is seen is mixed into the learned features already
-        self.around = nn.Conv3d(self.mixed, channels, 3, padding=1)
+        self.around = Convolution3d(self.mixed, channels, 3, padding=1)
         self.write = small_linear(channels, shape[1], initial_change)
         self.here = nn.Parameter(torch.randn(shape[1], lifted.features) * initial_change / math.sqrt(lifted.features))
 

@@ -19,6 +19,7 @@ from ..geometry import camera_rays
 from ..rendering import OccupancyGrid, render_rays
 from ..rendering.occupancy import dilated
 from ..types import ContextViews, InputError, RayBundle, require_within
+from .convolution import Convolution3d
 from .seen import FOREGROUND, LEAST, ball_cells
 
 GAIN = 3e3  # takes a trained generator's gradients to a deviation near 0.2
@@ -62,7 +63,7 @@ class Refinement(nn.Module):
         if field.plane_resolution:
             self.networks["planes"] = _convolutions(nn.Conv2d, field.plane_channels, inside, config.channels, 2)
         if field.volume_resolution:
-            self.networks["volume"] = _convolutions(nn.Conv3d, field.volume_channels, 0, config.channels, 1)
+            self.networks["volume"] = _convolutions(Convolution3d, field.volume_channels, 0, config.channels, 1)
 
     def forward(
         self,
@@ -157,7 +158,9 @@ def hull_cells(seen: Float[Tensor, "scene place color"], size: int) -> Occupancy
     return dilated(full.unflatten(-1, (size,) * 3))
 
 
-def _convolutions(kind: type[nn.Conv2d] | type[nn.Conv3d], values: int, inside: int, channels: int, hidden: int) -> nn.Sequential:
+def _convolutions(
+    kind: type[nn.Conv2d] | type[Convolution3d], values: int, inside: int, channels: int, hidden: int
+) -> nn.Sequential:
     """From `values` channels, twice as many of the gradient and `inside` of maps to `values`, through `hidden` layers."""
     layers: list[nn.Module] = []
     inputs = 3 * values + inside

@@ -55,15 +55,20 @@ def test_views_say_how_near_they_are_to_dense_sampling_and_at_how_many_points(sc
 
     for module in (renderer, occupancy):
         monkeypatch.setattr(module, "radiance_field", counting)
-    dense, occupied = view_rows(scene_field, settings, 32, 1)
+    dense, occupied, at_hand = view_rows(scene_field, settings, 32, 1)
     assert (dense.samples, dense.ratio) == (1.0, 1.0) and dense.what == occupied.what == "view 32 x 32"
     assert dense.psnr > 60 and occupied.psnr > 40 and 0 < occupied.samples < 0.5
     asked.clear()
     render_views(scene_field.weights, view_of(scene_field, 32), torch.ones(3), settings)
     sparse = sum(asked)
     asked.clear()
+    occupancy.scene_occupancy(scene_field.weights, settings.grid)
+    looks = sum(asked)
+    asked.clear()
     render_views(scene_field.weights, view_of(scene_field, 32), torch.ones(3), replace(settings, samples=96), EVERYWHERE)
     assert occupied.samples == pytest.approx(sparse / sum(asked))
+    assert at_hand.samples == pytest.approx((sparse - looks) / sum(asked)) and at_hand.psnr == occupied.psnr
+    assert looks > 0
     coarse = view_rows(scene_field, replace(settings, samples=2), 32, 1)[1]
     assert coarse.psnr < occupied.psnr - 6
 
@@ -74,7 +79,7 @@ def test_a_field_with_an_empty_middle_is_not_an_empty_picture(scene_field):
     inside_out = FieldWeights(
         scene_field.weights.spec, {"layer_0": first, "layer_1": last * torch.tensor([-1.0, 1, 1, 1])[:, None]}
     )
-    dense, occupied = view_rows(replace(scene_field, weights=inside_out), RenderSettings(samples=24, grid=24), 32, 1)
+    dense, occupied, _ = view_rows(replace(scene_field, weights=inside_out), RenderSettings(samples=24, grid=24), 32, 1)
     seen = render_views(inside_out, view_of(scene_field, 32), torch.ones(3), RenderSettings(samples=96), EVERYWHERE)
     assert float(inside_out.tensors["layer_1"][0, 0, 0]) < 0 and seen.opacity.max() > 0.9
     assert min(dense.psnr, occupied.psnr) > 40

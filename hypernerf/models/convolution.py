@@ -1,0 +1,31 @@
+"""Convolutions of volumes."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Convolution3d(nn.Conv3d):
+    """`nn.Conv3d` of stride 1 that is not slower for one volume than for several.
+
+    On a CPU torch has several volumes convolved by oneDNN, and a single small one by a plain loop that takes 3 to 8 times as
+    long. One volume is therefore taken for a batch of its layers, each beside its neighbors below and above, and convolved as
+    images are: the same sums.
+
+    Example:
+        >>> Convolution3d(12, 16, 3, padding=1)(torch.zeros(1, 12, 8, 8, 8)).shape
+        torch.Size([1, 16, 8, 8, 8])
+    """
+
+    def forward(self, volumes: Float[Tensor, "scene channel z y x"]) -> Float[Tensor, "scene written z y x"]:
+        if len(volumes) != 1 or volumes.device.type != "cpu":
+            return super().forward(volumes)
+        assert not isinstance(self.padding, str)
+        depth, (below, *across) = self.kernel_size[0], self.padding
+        padded = nn.functional.pad(volumes[0], (0, 0, 0, 0, below, below))
+        layers = padded.shape[1] - depth + 1
+        stacked = torch.cat([padded[:, k : k + layers] for k in range(depth)]).transpose(0, 1)
+        weight = self.weight.transpose(1, 2).flatten(1, 2)
+        return nn.functional.conv2d(stacked, weight, self.bias, padding=across).transpose(0, 1)[None]

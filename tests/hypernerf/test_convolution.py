@@ -1,0 +1,34 @@
+"""One volume convolved as images are, against torch's own convolution of volumes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from hypernerf.models.convolution import Convolution3d
+
+
+@pytest.mark.parametrize("scenes", [1, 2])
+@pytest.mark.parametrize(
+    ("kernel", "padding", "bias"), [(3, 1, True), (3, 0, False), ((3, 5, 1), (1, 2, 0), True), ((1, 3, 3), (2, 1, 1), True)]
+)
+def test_it_is_torchs_convolution_with_its_gradients(scenes, kernel, padding, bias):
+    torch.manual_seed(0)
+    ours = Convolution3d(3, 4, kernel, padding=padding, bias=bias).double()
+    volumes = torch.randn(scenes, 3, 5, 6, 7, dtype=torch.float64, requires_grad=True)
+    found = ours(volumes)
+    right = nn.functional.conv3d(volumes, ours.weight, ours.bias, padding=padding)
+    assert found.shape == right.shape
+    torch.testing.assert_close(found, right, rtol=1e-12, atol=1e-12)
+    asked, slope = [volumes, *ours.parameters()], torch.randn_like(right)
+    for mine, torchs in zip(torch.autograd.grad(found, asked, slope), torch.autograd.grad(right, asked, slope), strict=True):
+        torch.testing.assert_close(mine, torchs, rtol=1e-12, atol=1e-12)
+
+
+def test_its_parameters_are_those_of_a_convolution():
+    plain = nn.Conv3d(2, 3, 3, padding=1)
+    ours = Convolution3d(2, 3, 3, padding=1)
+    ours.load_state_dict(plain.state_dict())
+    volumes = torch.randn(1, 2, 4, 4, 4)
+    torch.testing.assert_close(ours(volumes), plain(volumes))
