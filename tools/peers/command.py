@@ -15,6 +15,7 @@ import torch
 from hypernerf.cli.common import Parser, check_writable, console, parse_config, write_json
 from hypernerf.cli.finish import print_table
 from hypernerf.config import apply_overrides, from_dict, load_yaml, to_dict
+from hypernerf.memory import keep_freed_memory
 from hypernerf.training import Experiment
 from hypernerf.training.metrics import lpips_metric
 from hypernerf.types import InputError
@@ -58,6 +59,7 @@ class _Options:
 
 def main(arguments: Sequence[str]) -> int:
     options = _parse(arguments)
+    keep_freed_memory()  # as tools/fit_scenes.py does
     torch.set_num_threads(options.experiment.train.threads or 2)
     repository = None if options.kind.repository is None else options.kind.repository.open(options.repository)
     groups = [options.counts] if options.kind.any_count else [[count] for count in options.counts]
