@@ -87,7 +87,10 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="train these methods for N steps instead: as many as the minutes allow on a machine that does nothing else",
     )  # fmt: skip
     parser.add_argument(
-        "--threads", type=int, metavar="N", help="CPU threads of each training, say 1 to give a core to each (default: all cores)"
+        "--threads",
+        type=int,
+        metavar="N",
+        help="CPU threads of each training (default: for ours torch's choice, for other methods 2)",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], metavar="S", help="of ours (default: 0 1)")
     parser.add_argument(
