@@ -65,7 +65,7 @@ class ImageEncoder(nn.Module):
             rays = camera_rays(cameras)
             moment = torch.linalg.cross(rays.origins, rays.directions)
             planes = torch.cat([planes, rays.directions, moment], dim=-1)
-        planes = planes.flatten(0, 1).permute(0, 3, 1, 2)
+        planes = planes.flatten(0, 1).permute(0, 3, 1, 2).contiguous()  # else each convolution rearranges its weights anew
         size = self.config.image_size
         if planes.shape[-2:] != (size, size):
             planes = nn.functional.interpolate(planes, (size, size), mode="bilinear", antialias=True)

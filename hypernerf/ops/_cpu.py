@@ -27,6 +27,7 @@ class _Call(ctypes.Structure):
         ("positions", ctypes.c_void_p), ("inputs", ctypes.c_void_p), ("planes", ctypes.c_void_p), ("volume", ctypes.c_void_p),
         ("weights", _Pointers), ("outputs", ctypes.c_void_p), ("d_outputs", ctypes.c_void_p), ("d_inputs", ctypes.c_void_p),
         ("d_planes", ctypes.c_void_p), ("d_volume", ctypes.c_void_p), ("d_weights", _Pointers), ("kept", _Pointers),
+        ("signs", _Pointers),
     ]  # fmt: skip
 
 
@@ -83,9 +84,7 @@ class _Network(torch.autograd.Function):
         call = _call(octaves, *tensors)
         outputs = inputs.new_empty(*inputs.shape[:2], weights[-1].shape[1])
         call.outputs = _address(outputs)
-        layers = len(weights) if rounded and any(ctx.needs_input_grad) else 0
-        kept = [inputs.new_empty(_kept(call, layer)) for layer in range(layers)]  # one block for all would be too large to reuse
-        call.kept[: len(kept)] = [_address(k) for k in kept]
+        kept = _keep(call, rounded, *ctx.needs_input_grad[2:])
         _run(call)
         ctx.octaves = octaves
         ctx.save_for_backward(*tensors, *kept)
@@ -100,7 +99,7 @@ class _Network(torch.autograd.Function):
         d_outputs = d_outputs.contiguous()
         call = _call(ctx.octaves, *tensors)
         call.d_outputs = _address(d_outputs)
-        call.kept[: len(kept)] = [_address(k) for k in kept]
+        _tell_kept(call, kept)
         call.d_inputs, call.d_planes, call.d_volume, *d_weights = (_address(g) for g in gradients)
         call.d_weights[: len(d_weights)] = d_weights
         _run(call)
@@ -146,9 +145,32 @@ def _call(octaves: int | None, inputs: Any, planes: Any, volume: Any, *weights: 
     return call
 
 
-def _kept(call: _Call, layer: int) -> int:
-    """How many numbers a backward pass in bfloat16 asks the forward pass to keep of a layer's inputs."""
-    count = library().network_kept
+def _keep(call: _Call, rounded: bool, inputs: bool, planes: bool, volume: bool, *weights: bool) -> list[Tensor]:
+    """Room for what the forward pass keeps for the backward pass, given which gradients that one is asked for.
+
+    Layers' inputs for one in bfloat16; hidden values' signs for one that asks for no matrix's gradient; else nothing. Each
+    layer has a tensor of its own: one block for all would be too large for torch to use again.
+    """
+    if not any(weights):
+        if not (inputs or planes or volume):
+            return []
+        kept = [torch.empty(_room(call, "network_signs", layer), dtype=torch.int8) for layer in range(1, len(weights))]
+    else:
+        kept = [torch.empty(_room(call, "network_kept", layer)) for layer in range(len(weights))] if rounded else []
+    _tell_kept(call, kept)
+    return kept
+
+
+def _tell_kept(call: _Call, kept: Sequence[Tensor]) -> None:
+    for layer, tensor in enumerate(kept):
+        if tensor.dtype == torch.int8:
+            call.signs[layer + 1] = _address(tensor)
+        else:
+            call.kept[layer] = _address(tensor)
+
+
+def _room(call: _Call, function: str, layer: int) -> int:
+    count = getattr(library(), function)
     count.restype = ctypes.c_size_t
     return count(ctypes.byref(call), layer)
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from ..fields import FieldWeights, radiance_field
 from ..geometry import camera_rays, intersect_sphere, ray_points
 from ..ops import composite, volume_weights
-from ..types import Cameras, InputError, RayBundle, RenderOutput
+from ..types import Cameras, InputError, RayBundle, RaySamples, RenderOutput
 from .occupancy import OccupancyGrid, scene_occupancy
-from .samplers import BINS, sample_occupied
+from .samplers import BINS, RayBins, occupied_bins, sample_occupied
 
 PROBED = 1 << 13  # rays at a time that are asked whether they meet anything: bounds memory
 
@@ -47,10 +47,18 @@ def render_rays(
 
     C = sum_i w_i c_i + (1 - sum_i w_i) background. `samples`, `occupancy`, `jitter` and `bins` as in `sample_occupied`.
     """
-    where = sample_occupied(rays, samples, occupancy, jitter, bins)
-    scenes, count, _ = where.distances.shape
+    return render_samples(weights, rays, background, sample_occupied(rays, samples, occupancy, jitter, bins), backend)
+
+
+def render_samples(
+    weights: FieldWeights, rays: RayBundle, background: Float[Tensor, "scene 3"], where: RaySamples, backend: str = "auto"
+) -> RenderOutput:
+    """As `render_rays`, by the field's values at the points `where`."""
+    scenes, count, samples = where.distances.shape
     points = ray_points(rays, where.distances).reshape(scenes, count * samples, 3)
-    directions = rays.directions[:, :, None].expand(-1, -1, samples, -1).reshape(points.shape)
+    directions = None
+    if weights.spec.direction_frequencies:
+        directions = rays.directions[:, :, None].expand(-1, -1, samples, -1).reshape(points.shape)
     output = radiance_field(points, directions, weights, backend)
     share = volume_weights(output.density.reshape(scenes, count, samples), where.lengths)
     opacity = share.sum(-1)
@@ -92,16 +100,24 @@ def render_views(
     count = rays.origins.shape[1]
     color = background.expand(count, 3).clone()
     opacity, depth = torch.zeros(count, device=device), torch.zeros(count, device=device)
-    for part in _hits(rays, occupancy).split(settings.chunk):
+    hits, bins = _hits(rays, occupancy)
+    for numbers in torch.arange(len(hits), device=device).split(settings.chunk):
         before_chunk()
-        seen = render_rays(weights, rays[:, part], background[None], settings.samples, occupancy)
+        part = hits[numbers]
+        where = bins[:, numbers].spread(settings.samples)
+        seen = render_samples(weights, rays[:, part], background[None], where)
         color[part], opacity[part], depth[part] = seen.color[0], seen.opacity[0], seen.depth[0]
     return RenderOutput(color.reshape(*shape, 3).cpu(), opacity.reshape(shape).cpu(), depth.reshape(shape).cpu())
 
 
-def _hits(rays: RayBundle, occupancy: OccupancyGrid) -> Int[Tensor, " hit"]:
-    """Numbers of the rays [1, ray] that pass through occupied cells."""
+def _hits(rays: RayBundle, occupancy: OccupancyGrid) -> tuple[Int[Tensor, " hit"], RayBins]:
+    """Numbers of the rays [1, ray] that pass through occupied cells, and where they do."""
     near, far = intersect_sphere(rays)
-    inside = torch.nonzero(far[0] > near[0])[:, 0]
-    probes = [sample_occupied(rays[:, part], 1, occupancy).lengths[0, :, 0] > 0 for part in inside.split(PROBED)]
-    return inside[torch.cat(probes)] if probes else inside
+    hits, bins = [], []
+    for part in torch.nonzero(far[0] > near[0])[:, 0].split(PROBED):
+        every = occupied_bins(rays[:, part], occupancy)
+        met = torch.nonzero(every.full[0].any(-1))[:, 0]
+        hits.append(part[met])
+        bins.append(every[:, met])
+    near, width, full = (torch.cat(parts, dim=1) for parts in zip(*((b.near, b.width, b.full) for b in bins), strict=True))
+    return torch.cat(hits), RayBins(near, width, full)

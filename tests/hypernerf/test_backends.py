@@ -28,9 +28,22 @@ def outputs_and_gradients(function, inputs, differentiable, dtype):
     return [output, *torch.autograd.grad(output, places, weighting)]
 
 
-def compare(function, inputs, differentiable, backend):
-    found = outputs_and_gradients(lambda x, t: function(x, t, backend), inputs, differentiable, torch.float32)
-    right = outputs_and_gradients(lambda x, t: function(x, t, "torch"), inputs, differentiable, torch.float64)
+def compare(function, inputs, tensors, backend, wanted=None):
+    """Gradients of those `tensors` whose numbers are `wanted`, of all by default; the others have none."""
+    wanted = sorted(range(len(tensors)) if wanted is None else wanted)
+
+    def called_by(name):
+        def call(x, differentiable):
+            mixed = [tensor.to(x.dtype) for tensor in tensors]
+            for number, tensor in zip(wanted, differentiable, strict=True):
+                mixed[number] = tensor
+            return function(x, mixed, name)
+
+        return call
+
+    differentiable = [tensors[number] for number in wanted]
+    found = outputs_and_gradients(called_by(backend), inputs, differentiable, torch.float32)
+    right = outputs_and_gradients(called_by("torch"), inputs, differentiable, torch.float64)
     for one, other in zip(found, right, strict=True):
         assert one.shape == other.shape and relative_error(one, other) < TOLERANCE
 
@@ -40,13 +53,15 @@ def compare(function, inputs, differentiable, backend):
     points=st.integers(1, 120),
     sizes=st.lists(st.sampled_from([1, 3, 4, 7, 16, 33, 64, 128]), min_size=2, max_size=5),
     seed=st.integers(0, 99),
+    wanted=st.sets(st.integers(0, 4), min_size=1),
 )
-@settings(max_examples=40, deadline=None)
-def test_the_cpu_mlp_agrees_with_the_reference(scenes, points, sizes, seed):
+@settings(max_examples=60, deadline=None)
+def test_the_cpu_mlp_agrees_with_the_reference(scenes, points, sizes, seed, wanted):
     generator = torch.Generator().manual_seed(seed)
     weights = [torch.randn(scenes, o, i, generator=generator) / i**0.5 for i, o in pairwise(sizes)]
     inputs = torch.randn(scenes, points, sizes[0], generator=generator)
-    compare(lambda _, t, b: batched_mlp(t[0], t[1:], b), inputs, [inputs, *weights], "cpu")
+    wanted = {number % len(sizes) for number in wanted}  # there are as many tensors: inputs and matrices
+    compare(lambda _, t, b: batched_mlp(t[0], t[1:], b), inputs, [inputs, *weights], "cpu", wanted)
 
 
 @given(
@@ -54,10 +69,11 @@ def test_the_cpu_mlp_agrees_with_the_reference(scenes, points, sizes, seed):
     octaves=st.integers(0, 5),
     plane=st.sampled_from([None, (1, 2), (4, 9), (6, 5)]),
     volume=st.sampled_from([None, (4, 2), (5, 7)]),
+    grids_alone=st.booleans(),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=40, deadline=None)
-def test_the_encoded_cpu_mlp_agrees_with_the_reference(points, octaves, plane, volume, seed):
+@settings(max_examples=60, deadline=None)
+def test_the_encoded_cpu_mlp_agrees_with_the_reference(points, octaves, plane, volume, grids_alone, seed):
     generator = torch.Generator().manual_seed(seed)
     features = 4 + 6 * octaves + (3 * plane[0] if plane else 0) + (volume[0] if volume else 0)
     sizes = [features, 32, 16, 4]
@@ -71,7 +87,7 @@ def test_the_encoded_cpu_mlp_agrees_with_the_reference(points, octaves, plane, v
     def function(x, t, backend):
         return encoded_mlp(x, octaves, t[3] if plane else None, t[-1] if volume else None, t[:3], backend)
 
-    compare(function, positions, tensors, "cpu")
+    compare(function, positions, tensors, "cpu", range(3, len(tensors)) if grids_alone and len(tensors) > 3 else None)
 
 
 def test_gradients_of_many_points_do_not_depend_on_the_number_of_threads():

@@ -101,6 +101,20 @@ def test_gradients_of_many_points_do_not_depend_on_the_number_of_threads():
     assert all(torch.equal(a, b) and torch.equal(a, c) for a, b, c in zip(*found, strict=True))
 
 
+def test_some_matrices_may_have_no_gradient():
+    inputs, weights = random_network((9, 32, 16, 4), 100)
+    compare(lambda module, _, t: module.batched_mlp(inputs.to(t[0].dtype), [weights[0].to(t[0].dtype), *t]), inputs, weights[1:])
+
+
+def test_where_no_matrix_has_a_gradient_nothing_is_rounded():
+    inputs, weights = random_network((9, 32, 16, 4), 100)
+    rounded, exact = (
+        outputs_and_gradients(lambda _, t: module.batched_mlp(t[0], weights), inputs, [inputs], torch.float32)
+        for module in (_cpu_bf16, _cpu)
+    )
+    assert torch.equal(rounded[1], exact[1])
+
+
 def test_a_graph_can_be_gone_through_twice():
     inputs, weights = random_network((16, 32, 4), 60)
     weights[0].requires_grad_()

@@ -2,6 +2,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hypernerf.fields import FieldWeights, radiance_field
 from hypernerf.geometry import camera_rays, intersect_sphere, ray_points
@@ -14,8 +16,8 @@ from hypernerf.rendering import (
     sample_occupied,
     scene_occupancy,
 )
-from hypernerf.rendering.occupancy import grid_density
-from hypernerf.types import RayBundle
+from hypernerf.rendering.occupancy import dilated, grid_density
+from hypernerf.types import Cameras, RayBundle
 from tests.conftest import ball, orbit
 
 
@@ -39,6 +41,38 @@ def test_samples_skip_what_is_empty():
     assert samples.lengths.sum().item() == pytest.approx(math.sqrt(1 - 0.02), abs=0.04)
     nothing = sample_occupied(rays, 16, OccupancyGrid(torch.zeros(1, 8, 8, 8, dtype=torch.bool)))
     assert (nothing.lengths == 0).all() and torch.isfinite(nothing.distances).all()
+
+
+@pytest.mark.parametrize("scenes", [1, 3])
+def test_cells_along_rays_are_those_of_their_points(scenes):
+    generator = torch.Generator().manual_seed(0)
+    cells = torch.rand(scenes, 5, 5, 5, generator=generator) < 0.5
+    origins, directions = torch.randn(2, 3, 40, 3, generator=generator)
+    rays = RayBundle(origins, torch.nn.functional.normalize(directions, dim=-1))
+    distances = torch.rand(3, 40, 7, generator=generator) * 4
+    points, grid = ray_points(rays, distances), OccupancyGrid(cells)
+    assert torch.equal(grid.along(rays, distances), grid.lookup(points))
+    where = ((points + 1) / 2 * 5).long().clamp(0, 4)
+    for scene, ray, sample in ((0, 0, 0), (1, 20, 3), (2, 39, 6)):
+        x, y, z = where[scene, ray, sample].tolist()
+        assert grid.lookup(points)[scene, ray, sample] == cells[scene % scenes, z, y, x]
+
+
+@given(size=st.integers(1, 6), seed=st.integers(0, 99))
+@settings(deadline=None)
+def test_a_dilated_grid_has_all_neighbors(size, seed):
+    occupied = torch.rand(2, size, size, size, generator=torch.Generator().manual_seed(seed)) < 0.1
+    pooled = torch.nn.functional.max_pool3d(occupied[:, None].float(), 3, stride=1, padding=1)[:, 0] > 0
+    assert torch.equal(dilated(occupied).cells, pooled)
+
+
+def test_a_camera_that_looks_away_sees_the_background():
+    away = orbit(1, 8)
+    turned = away.camera_to_world.clone()
+    turned[..., :3, 1:3] *= -1  # half a turn about the camera's own x axis
+    looking = Cameras(turned, away.intrinsics, away.height, away.width)
+    seen = render_views(ball(), looking, torch.tensor([0.1, 0.5, 0.9]))
+    assert torch.equal(seen.color, torch.tensor([0.1, 0.5, 0.9]).expand(1, 8, 8, 3)) and (seen.opacity == 0).all()
 
 
 def test_rendering_agrees_with_a_loop_in_float64(random_field):

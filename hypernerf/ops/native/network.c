@@ -2,6 +2,7 @@
 
    A block's features and hidden values stay in the nearest cache. The backward pass in float32 computes them anew, which takes
    less time than storing and reading them; for one in bfloat16, of half the numbers' size and twice the speed, they are kept.
+   Where no matrix's gradient is wanted, hidden values' signs are all that it needs, and are kept.
    Scenes are cut into parts for the threads; the parts' gradients are added in the order of the points, so that the result does
    not depend on the number of threads. */
 #include "network.h"
@@ -126,6 +127,11 @@ static void keep_values(const Call *c, float *const *values, long scene, long be
     }
 }
 
+/* Of a block's hidden values. */
+static void keep_all_signs(const Call *c, float *const *values, long scene, long begin) {
+    for (int i = 1; i < c->layers; i++) keep_signs(ROWS * WHOLE(c->sizes[i]), values[i], kept_signs(c, i, scene, begin));
+}
+
 /* Room for a block's inputs, hidden values and outputs. */
 static void place_values(const Call *c, const Layout *l, float *scratch, float **values) {
     for (int i = 0; i <= c->layers; i++) values[i] = scratch + (size_t)i * ROWS * l->widest;
@@ -142,6 +148,7 @@ static void forward_part(const Call *c, const Layout *l, const float *params, lo
         write_inputs(c, l, params, first, rows, values[0]);
         run_layers(c, l, params, values);
         if (c->kept[0]) keep_values(c, values, scene, at);
+        if (c->signs[1]) keep_all_signs(c, values, scene, at);
         for (int r = 0; r < rows; r++)
             for (int o = 0; o < outputs; o++) {
                 float value = values[c->layers][(size_t)r * WHOLE(outputs) + o];
@@ -157,21 +164,31 @@ static void pull_back(const Call *c, const Layout *l, const float *params, int i
     product(PLAIN, ROWS, in - from, out, (Left){above, WHOLE(out), 1}, params + l->natural[i] + from, in, below + from, in);
 }
 
-static void backward_block(const Call *c, const Layout *l, const float *params, size_t first, int rows, float *const *values,
-                           float *above, float *below, float *gradients) {
+/* What a block's points ask of their outputs, [ROWS, WHOLE(outputs)]; 0 beyond `rows`. */
+static void outputs_gradient(const Call *c, size_t first, int rows, float *to) {
     const int outputs = c->sizes[c->layers];
-    write_inputs(c, l, params, first, rows, values[0]);
-    run_layers(c, l, params, values);
-    memset(above, 0, (size_t)ROWS * WHOLE(outputs) * sizeof(float));
+    memset(to, 0, (size_t)ROWS * WHOLE(outputs) * sizeof(float));
     for (int r = 0; r < rows; r++)
-        for (int o = 0; o < outputs; o++) above[r * WHOLE(outputs) + o] = c->d_outputs[(first + r) * outputs + o];
+        for (int o = 0; o < outputs; o++) to[r * WHOLE(outputs) + o] = c->d_outputs[(first + r) * outputs + o];
+}
+
+/* `values` are null where signs are kept. */
+static void backward_block(const Call *c, const Layout *l, const float *params, long scene, long begin, int rows,
+                           float *const *values, float *above, float *below, float *gradients) {
+    const size_t first = (size_t)scene * c->points + begin;
+    if (values) {
+        write_inputs(c, l, params, first, rows, values[0]);
+        run_layers(c, l, params, values);
+    }
+    outputs_gradient(c, first, rows, above);
     const int from = wanted_from(c);
     for (int i = c->layers - 1; i >= 0; i--) {
         const int in = WHOLE(c->sizes[i]), out = c->sizes[i + 1];
-        product(ADD, out, in, rows, (Left){above, 1, WHOLE(out)}, values[i], in, gradients + l->natural[i], in);
+        if (c->d_weights[i]) product(ADD, out, in, rows, (Left){above, 1, WHOLE(out)}, values[i], in, gradients + l->natural[i], in);
         if (i == 0 && from < 0) return;
         pull_back(c, l, params, i, i == 0 ? from : 0, above, below);
-        for (int k = 0; i > 0 && k < ROWS * in; k += LANES) {
+        if (i > 0 && !values) where_kept(ROWS * in, kept_signs(c, i, scene, begin), below);
+        for (int k = 0; i > 0 && values && k < ROWS * in; k += LANES) {
             vec *at = (vec *)(below + k);
             *at = where_positive(*(const vec *)(values[i] + k), *at);
         }
@@ -189,7 +206,7 @@ static void backward_part(const Call *c, const Layout *l, const float *params, l
     memset(gradients, 0, l->gradients * sizeof(float));
     for (long at = begin; at < end; at += ROWS) {
         const int rows = end - at < ROWS ? end - at : ROWS;
-        backward_block(c, l, params, (size_t)scene * c->points + at, rows, values, above, below, gradients);
+        backward_block(c, l, params, scene, at, rows, c->signs[1] ? NULL : values, above, below, gradients);
     }
 }
 
@@ -231,3 +248,6 @@ int network_run(const Call *c) {
 
 /* How many numbers `kept` must hold of a layer's inputs. */
 size_t network_kept(const Call *c, int layer) { return c->scenes * kept_by_scene(c, layer); }
+
+/* And how many bytes the signs of a hidden layer's values take. */
+size_t network_signs(const Call *c, int layer) { return c->scenes * WHOLE_BLOCKS(c->points) * WHOLE(c->sizes[layer]); }

@@ -7,6 +7,7 @@
 #include "encoding.h"
 
 enum { ROWS = 48, MOST_LAYERS = 10 }; /* points a block */
+#define WHOLE_BLOCKS(points) ((size_t)((points) + ROWS - 1) / ROWS * ROWS)
 
 /* All arrays are dense. With `positions`, the network's inputs are their encoding; else they are `inputs`. */
 typedef struct {
@@ -22,6 +23,7 @@ typedef struct {
     float *d_inputs, *d_planes, *d_volume;             /* null: not wanted */
     float *d_weights[MOST_LAYERS];
     float *kept[MOST_LAYERS]; /* layers' inputs, kept by forward for a backward pass in bfloat16; null: that one is in float32 */
+    signed char *signs[MOST_LAYERS]; /* which of a hidden layer's values are above 0, kept where no matrix's gradient is wanted */
 } Call;
 
 /* Where each tensor of one scene stands among its parameters, rows padded to whole vectors, grids with channels last. */
@@ -41,12 +43,17 @@ INLINE int coarse_outputs(const Call *c) { return c->positions && c->encoding.vo
 
 /* How many pairs are kept of a scene's inputs to a layer: [row / 2, WHOLE(in)], bfloat16 in pairs along rows, in whole blocks. */
 INLINE size_t kept_by_scene(const Call *c, int layer) {
-    return (size_t)(c->points + ROWS - 1) / ROWS * (ROWS / 2) * WHOLE(c->sizes[layer]);
+    return WHOLE_BLOCKS(c->points) / 2 * WHOLE(c->sizes[layer]);
 }
 
 /* Where those of a scene's points from `begin` on stand. */
 INLINE float *kept_values(const Call *c, int layer, long scene, long begin) {
     return c->kept[layer] + scene * kept_by_scene(c, layer) + (size_t)begin / 2 * WHOLE(c->sizes[layer]);
+}
+
+/* Where the signs of a hidden layer's values stand, [row, WHOLE(width)], of a scene's points from `begin` on. */
+INLINE signed char *kept_signs(const Call *c, int layer, long scene, long begin) {
+    return c->signs[layer] + (size_t)WHOLE(c->sizes[layer]) * (scene * WHOLE_BLOCKS(c->points) + begin);
 }
 
 /* From the gradient `above` of a block's inputs to those of the tensors they came from. */

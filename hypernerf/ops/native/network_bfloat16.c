@@ -48,7 +48,7 @@ static void backward_block(const Call *c, const Layout *l, const float *params, 
         const int out = c->sizes[i + 1], skipped = i ? 0 : from;
         const Kept inputs = kept(c, i, scene, begin);
         const int in = inputs.width;
-        product(ADD | PAIRS, out, in, ROWS / 2, (Left){above.by_rows, 1, WHOLE(out)}, inputs.at, in, gradients + l->natural[i], in);
+        if (c->d_weights[i]) product(ADD | PAIRS, out, in, ROWS / 2, (Left){above.by_rows, 1, WHOLE(out)}, inputs.at, in, gradients + l->natural[i], in);
         if (skipped < 0) return;
         product(PAIRS, ROWS, in - skipped, (out + 1) / 2, (Left){above.by_columns, WHOLE(out) / 2, 1},
                 params + l->paired[i] + skipped, in, wide + skipped, in);

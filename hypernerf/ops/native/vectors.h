@@ -36,4 +36,12 @@ INLINE int thread_number(void) {
 /* `value` where `sign` is above 0, else 0. */
 INLINE vec where_positive(vec sign, vec value) { return (vec)((ivec)value & (ivec)(sign > 0)); }
 
+/* Which of `count` values are above 0, a byte for each; and values, where they were, else 0. */
+INLINE void keep_signs(int count, const float *values, signed char *signs) {
+    for (int i = 0; i < count; i++) signs[i] = values[i] > 0 ? -1 : 0;
+}
+INLINE void where_kept(int count, const signed char *signs, float *values) {
+    for (int i = 0; i < count; i++) values[i] = signs[i] ? values[i] : 0;
+}
+
 #endif
