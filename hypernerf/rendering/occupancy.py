@@ -42,7 +42,8 @@ class OccupancyGrid:
         size = self.cells.shape[-1]
         index = torch.zeros((), dtype=torch.int32, device=x.device)
         for axis in (z, y, x):
-            index = index * size + axis.clamp(0, size - 0.5).to(torch.int32)
+            cell = axis.clamp(0, size - 0.5).to(torch.int32)
+            index = index * size + cell.clamp_(0, size - 1)  # what is not a number has passed the first
         if len(self.cells) > 1:
             scene = torch.arange(len(self.cells), dtype=torch.int32, device=x.device)
             index = index + (scene * size**3).view(-1, *(1,) * (index.dim() - 1))

@@ -58,6 +58,13 @@ def test_cells_along_rays_are_those_of_their_points(scenes):
         assert grid.lookup(points)[scene, ray, sample] == cells[scene % scenes, z, y, x]
 
 
+def test_points_that_are_no_numbers_or_far_away_have_a_cell():
+    cells = torch.zeros(1, 4, 4, 4, dtype=torch.bool)
+    cells[:, :, :, 3] = True  # x > 1/2
+    points = torch.tensor([[[torch.nan] * 3, [torch.inf, 0, 0], [-torch.inf, 0, 0], [1e30, 1e30, 1e30], [-1e30, 0, 0]]])
+    assert OccupancyGrid(cells).lookup(points)[0, 1:].tolist() == [True, False, True, False]
+
+
 @given(size=st.integers(1, 6), seed=st.integers(0, 99))
 @settings(deadline=None)
 def test_a_dilated_grid_has_all_neighbors(size, seed):
