@@ -25,7 +25,7 @@ class RenderSettings:
 
     samples: int = 48
     grid: int = 64  # cells along a side of the occupancy grid
-    chunk: int = 1 << 10  # rays at a time: bounds memory, and keeps a chunk's features in cache
+    chunk: int = 1 << 12  # rays at a time: bounds memory
 
     def __post_init__(self) -> None:
         for name in ("samples", "grid", "chunk"):
