@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -74,19 +73,3 @@ def estimate_scene_sphere(cameras: Cameras) -> SceneTransform:
     sine = margins.amin(0).atan().sin()
     radius = ((origin - center).norm(dim=-1) * sine).min()
     return SceneTransform(tuple(center.tolist()), float(radius))
-
-
-def quarter_turns(axis: Literal["x", "y", "z"], count: int) -> Float[Tensor, "3 3"]:
-    """The rotation by `count` right angles about an axis, exactly. Of x, y and z the next becomes the one after."""
-    fixed, from_, to = ((("xyz".index(axis)) + i) % 3 for i in range(3))
-    right_angle = torch.zeros(3, 3)
-    right_angle[fixed, fixed] = right_angle[to, from_] = 1
-    right_angle[from_, to] = -1
-    return torch.linalg.matrix_power(right_angle, count)
-
-
-def rotated(cameras: Cameras, rotations: Float[Tensor, "scene 3 3"]) -> Cameras:
-    """Cameras [scene, view], those of each scene turned about the origin by its rotation. They see the turned scene as before."""
-    pose = cameras.camera_to_world.clone()
-    pose[..., :3, :] = rotations[:, None] @ pose[..., :3, :]
-    return replace(cameras, camera_to_world=pose)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from ..geometry import camera_rays, estimate_scene_sphere, normalize_cameras, quarter_turns, rotated
+from ..geometry import camera_rays, estimate_scene_sphere, normalize_cameras
 from ..types import Cameras, ContextViews, InputError, RayBundle, SceneBatch, SceneTransform, SceneViews
 from .hull import draw_hull_points, pack_hull, visual_hull
 
@@ -110,7 +109,6 @@ class BatchConfig:
     foreground: float = 0.5  # share of rays on the object, where masks tell
     hull_points: int = 256  # a scene; see `LossConfig.hull`
     swap_colors: bool = False  # red, green and blue of each scene change places at random: six times the scenes
-    turn_about: Literal["none", "x", "y", "z"] = "none"  # axis about which each scene is turned by 0 to 3 quarters at random
 
     def __post_init__(self) -> None:
         low, high = self.context
@@ -124,7 +122,7 @@ class BatchConfig:
 
 @dataclass(frozen=True)
 class DrawnScene:
-    """What one place (slot) of a batch shows of its scene: views, target pixels (flat), points, order of colors, turn."""
+    """What one place (slot) of a batch shows of its scene: views, flat pixels of the target views, points, order of colors."""
 
     scene: StoredScene
     context: Int[np.ndarray, view]
@@ -133,7 +131,6 @@ class DrawnScene:
     pixels: Int[np.ndarray, "target ray"]
     hull: tuple[Float[Tensor, "point 3"], Float[Tensor, point]] | None  # points, and whether each is inside
     order: Int[np.ndarray, 3]
-    rotation: Float[Tensor, "3 3"]
 
 
 def draw_scene(scene: StoredScene, context: int, config: BatchConfig, rng: np.random.Generator) -> DrawnScene:
@@ -143,29 +140,26 @@ def draw_scene(scene: StoredScene, context: int, config: BatchConfig, rng: np.ra
     pixels = _draw_scene_pixels(scene, targets, config, rng)
     hull = None if scene.hull is None else draw_hull_points(scene.hull, config.hull_points, rng)
     order = rng.permutation(3) if config.swap_colors else np.arange(3)
-    axis = config.turn_about
-    rotation = torch.eye(3) if axis == "none" else quarter_turns(axis, int(rng.integers(4)))
-    return DrawnScene(scene, read, targets, moment, pixels, hull, order, rotation)
+    return DrawnScene(scene, read, targets, moment, pixels, hull, order)
 
 
 def assemble(drawn: Sequence[DrawnScene], masks: bool, hulls: bool) -> SceneBatch:
     """The batch of what was drawn. Masks and hulls are for all of a step's scenes or for none: whoever knows them all says."""
     chosen, targets = [d.scene for d in drawn], [d.targets for d in drawn]
     pixels, order = (torch.from_numpy(np.stack([getattr(d, name) for d in drawn])) for name in ("pixels", "order"))
-    rotations = torch.stack([d.rotation for d in drawn])
-    rays = camera_rays(rotated(_stacked_cameras(chosen, targets), rotations), pixels)
+    rays = camera_rays(_stacked_cameras(chosen, targets), pixels)
     images = torch.stack([d.scene.images[d.context] for d in drawn]).float() / 255
     known = [d.hull for d in drawn if d.hull is not None] if hulls else []
     return SceneBatch(
         context=ContextViews(
             _reordered(images, order),
-            rotated(_stacked_cameras(chosen, [d.context for d in drawn]), rotations),
+            _stacked_cameras(chosen, [d.context for d in drawn]),
             _reordered(torch.stack([scene.background for scene in chosen]), order),
         ),
         target_rays=RayBundle(rays.origins.flatten(1, 2), rays.directions.flatten(1, 2)),
         target_colors=_reordered(_values_at([scene.images for scene in chosen], targets, pixels), order),
         target_masks=_values_at([scene.masks for scene in chosen if scene.masks is not None], targets, pixels) if masks else None,
-        hull_points=torch.stack([points for points, _ in known]) @ rotations.mT if hulls else None,
+        hull_points=torch.stack([points for points, _ in known]) if hulls else None,
         hull_inside=torch.stack([inside for _, inside in known]) if hulls else None,
         scene_ids=tuple(scene.scene_id for scene in chosen),
         times=None if all(scene.times is None for scene in chosen) else torch.tensor([d.moment for d in drawn]),

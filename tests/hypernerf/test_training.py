@@ -9,7 +9,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from hypernerf.geometry import camera_rays, quarter_turns
+from hypernerf.geometry import camera_rays
 from hypernerf.models import HypernetworkConfig
 from hypernerf.training import (
     EvaluateConfig,
@@ -154,25 +154,6 @@ def test_colors_change_places_scene_by_scene_and_nothing_else_changes(stored):
         assert torch.equal(swapped.context.background[scene], plain.context.background[scene][order])
         assert torch.equal(swapped.context.images[scene], plain.context.images[scene][..., order])
         assert torch.equal(swapped.target_colors[scene], plain.target_colors[scene][:, order])
-
-
-@pytest.mark.parametrize("axis", ["x", "y", "z"])
-def test_scenes_are_turned_with_all_that_is_known_of_them(stored, axis):
-    scenes = with_hulls(stored)
-    plain, turned = (sample_batch(scenes, BatchConfig(scenes=4, rays=16, turn_about=a), 3, 1) for a in ("none", axis))
-    assert torch.equal(plain.context.images, turned.context.images) and torch.equal(plain.target_colors, turned.target_colors)
-    counts = []
-    for i in range(4):
-        turns = [quarter_turns(axis, count) for count in range(4)]
-        fits = [torch.allclose(plain.target_rays.origins[i] @ turn.T, turned.target_rays.origins[i], atol=1e-6) for turn in turns]
-        counts.append(fits.index(True))
-        turn = turns[counts[-1]]
-        assert torch.allclose(plain.target_rays.directions[i] @ turn.T, turned.target_rays.directions[i], atol=1e-6)
-        assert torch.allclose(plain.hull_points[i] @ turn.T, turned.hull_points[i], atol=1e-6)
-        poses = turned.context.cameras.camera_to_world[i]
-        assert torch.allclose(turn @ plain.context.cameras.camera_to_world[i, :, :3], poses[:, :3], atol=1e-6)
-        assert torch.equal(turn, turn.round()) and torch.equal(turn @ turn.T, torch.eye(3)) and torch.det(turn) == 1
-    assert len(set(counts)) > 1
 
 
 def test_half_of_the_rays_meet_the_object(stored):
