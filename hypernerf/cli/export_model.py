@@ -39,7 +39,8 @@ def main(arguments: Sequence[str]) -> None:
     _, tensors = load_checkpoint(run.folder)
     check_writable(options.output / "checkpoints", "-o")
     values = load_yaml(run.folder / "config.yaml")
-    values["source"] |= {"root": None, "cache": None}  # places on this machine
+    source = values["source"]
+    values["source"] = source | {name: None for name in ("root", "cache") if name in source}  # places on this machine
     write_atomically(options.output / "config.yaml", lambda path: path.write_text(dump_yaml(values)))
     card = model_card(card_data(run, options.output.resolve().name))
     write_atomically(options.output / "README.md", lambda path: path.write_text(card))

@@ -68,7 +68,7 @@ def closeup_sheet(closeups: Sequence[Closeup]) -> Image.Image:
 
 def _draw_block(sheet: Image.Image, closeup: Closeup, top: int, cell_w: int, cell_h: int) -> None:
     draw = ImageDraw.Draw(sheet)
-    draw.text((3, top + 5), f"{closeup.name}: read", fill=GRAY)
+    draw.text((3, top + 5), _fitting(draw, closeup.name.rsplit("/", 1)[-1], ": read", cell_w - 3), fill=GRAY)
     truth = closeup.columns[-1].images
     for number, column in enumerate(closeup.columns, start=1):
         draw.text((number * (cell_w + GAP) + 3, top + 5), column.title, fill=GRAY)
@@ -85,6 +85,15 @@ def _draw_block(sheet: Image.Image, closeup: Closeup, top: int, cell_w: int, cel
                 closeup.captions[row] if column is closeup.columns[-1] else f"{_psnr(column.images[row], truth[row]):.1f} dB"
             )
             draw.text((x + 3, y + cell_h + 1), caption, fill=GRAY)
+
+
+def _fitting(draw: ImageDraw.ImageDraw, name: str, after: str, width: float) -> str:
+    """`name` and what comes after it, the name shortened to fit."""
+    text, kept = name + after, len(name)
+    while kept and draw.textlength(text) > width:
+        kept -= 1
+        text = f"{name[:kept]}…{after}"
+    return text
 
 
 def _psnr(image: Tensor, truth: Tensor) -> float:

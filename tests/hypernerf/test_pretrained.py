@@ -2,13 +2,14 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hypernerf.cli import export_model, reconstruct
 from hypernerf.cli.common import parse_config
-from hypernerf.cli.session import from_pretrained
+from hypernerf.cli.session import from_pretrained, load_run
 from hypernerf.cli.taking_up import Settings
 from hypernerf.config import dump_yaml, load_yaml
 from hypernerf.fields import load_scene_file
@@ -16,6 +17,7 @@ from hypernerf.models import Generator
 from hypernerf.training import Trainer
 from hypernerf.types import InputError
 from scenes.procedural import ProceduralConfig
+from scenes.srn import SrnConfig
 from tests.conftest import tiny
 
 if sys.version_info >= (3, 11):
@@ -62,6 +64,16 @@ def test_a_model_of_the_library_reconstructs_an_unseen_object(tmp_path):
     assert run.source.root is None  # a place on the machine that trained
     with pytest.raises(InputError, match="no such model comes with the library, only: pretrained:tiny"):
         from_pretrained("pretrained:chairs")
+
+
+def test_models_of_folders_can_be_read_and_name_no_place(stored, tmp_path):
+    experiment, source = tiny(), SrnConfig(name="srn", root="/a/place/of/ours")
+    Trainer(experiment, stored, tmp_path / "run").save()
+    (tmp_path / "run" / "config.yaml").write_text(dump_yaml(Settings(source, experiment).to_dict()))
+    export_model.main([str(tmp_path / "run"), "-o", str(tmp_path / "model")])
+    run = load_run(str(tmp_path / "model"))
+    assert run.source == replace(source, root=None)
+    assert "place/of/ours" not in (tmp_path / "model" / "config.yaml").read_text()
 
 
 @pytest.mark.usefixtures("_shipped")

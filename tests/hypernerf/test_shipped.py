@@ -1,15 +1,14 @@
 """The models that come with the library, themselves: small, described, and worth having on objects they have never seen."""
 
-from dataclasses import replace
-
 import torch
 
 from hypernerf.cli.common import open_source
 from hypernerf.cli.pretrained import SHIPPED
 from hypernerf.cli.session import from_pretrained
 from hypernerf.training import evaluate_fields, normalized, reconstruct, store_scene
+from scenes.procedural import ProceduralConfig
 
-MODELS = ("categories",)
+MODELS = ("categories", "meshes")
 
 
 def test_they_fit_in_twenty_megabytes_together_and_have_cards():
@@ -20,9 +19,10 @@ def test_they_fit_in_twenty_megabytes_together_and_have_cards():
         assert "unseen scenes" in card and "Not measured" not in card
 
 
-def test_a_few_images_of_unseen_chairs_cars_and_lamps_say_what_they_look_like(tmp_path):
-    run = from_pretrained("pretrained:categories")
-    source = open_source(replace(run.source, test_scenes=6, views=8, cache=str(tmp_path)))
+def scores_of_unseen_objects(name, cache):
+    """PSNR of unseen views of chairs, cars and lamps from 1, 3 and 5 others, and of the model's mean field."""
+    run = from_pretrained(f"pretrained:{name}")
+    source = open_source(ProceduralConfig(categories=("chairs", "cars", "lamps"), test_scenes=6, views=8, cache=str(cache)))
     scenes = normalized([store_scene(source.load(name)) for name in source.scene_ids("test")], run.transform)
     assert {scene.scene_id.split("-")[1] for scene in scenes} == {"chairs", "cars", "lamps"}
     targets, settings = [5, 6, 7], run.experiment.render
@@ -30,8 +30,17 @@ def test_a_few_images_of_unseen_chairs_cars_and_lamps_say_what_they_look_like(tm
     def score(fields):
         return evaluate_fields(scenes, fields, lambda scene: targets, settings).psnr
 
-    psnr = {n: score(lambda scene, n=n: reconstruct(run.generator, scene, range(n))) for n in (1, 3, 5)}
     with torch.no_grad():
         mean = run.generator.generate(run.mean_code)
-    guess = score(lambda scene: mean)
+    psnr = {n: score(lambda scene, n=n: reconstruct(run.generator, scene, range(n))) for n in (1, 3, 5)}
+    return psnr, score(lambda scene: mean)
+
+
+def test_a_few_images_of_unseen_chairs_cars_and_lamps_say_what_they_look_like(tmp_path):
+    psnr, guess = scores_of_unseen_objects("categories", tmp_path)
+    assert guess + 2 < psnr[1] < psnr[3] < psnr[5]
+
+
+def test_a_model_of_other_things_reads_them_too(tmp_path):
+    psnr, guess = scores_of_unseen_objects("meshes", tmp_path)
     assert guess + 2 < psnr[1] < psnr[3] < psnr[5]
