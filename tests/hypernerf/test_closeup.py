@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import torch
+from PIL import Image, ImageDraw
 
-from hypernerf.export.closeup import LEAST, Closeup, Column, angles_to_context, closeup_sheet, spread_targets
+from hypernerf.export.closeup import LEAST, Closeup, Column, _fitting, angles_to_context, closeup_sheet, spread_targets
 from tests.conftest import orbit
 
 
@@ -36,3 +37,10 @@ def test_every_image_is_at_least_so_large_and_in_its_place():
         assert shown.sum() == images * side * side
         first.append(int(np.flatnonzero(shown.any(0))[0]))
     assert first == sorted(first)
+
+
+def test_long_names_are_shortened_to_their_column():
+    draw = ImageDraw.Draw(Image.new("RGB", (400, 20)))
+    assert _fitting(draw, "chair", ": read", 190) == "chair: read"
+    shortened = _fitting(draw, "a_very_long_name_of_an_object_in_a_pack", ": read", 100)
+    assert shortened.startswith("a_very") and shortened.endswith("…: read") and 80 < draw.textlength(shortened) <= 100

@@ -164,14 +164,6 @@ static void pull_back(const Call *c, const Layout *l, const float *params, int i
     product(PLAIN, ROWS, in - from, out, (Left){above, WHOLE(out), 1}, params + l->natural[i] + from, in, below + from, in);
 }
 
-/* What a block's points ask of their outputs, [ROWS, WHOLE(outputs)]; 0 beyond `rows`. */
-static void outputs_gradient(const Call *c, size_t first, int rows, float *to) {
-    const int outputs = c->sizes[c->layers];
-    memset(to, 0, (size_t)ROWS * WHOLE(outputs) * sizeof(float));
-    for (int r = 0; r < rows; r++)
-        for (int o = 0; o < outputs; o++) to[r * WHOLE(outputs) + o] = c->d_outputs[(first + r) * outputs + o];
-}
-
 /* `values` are null where signs are kept. */
 static void backward_block(const Call *c, const Layout *l, const float *params, long scene, long begin, int rows,
                            float *const *values, float *above, float *below, float *gradients) {

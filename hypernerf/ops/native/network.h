@@ -56,6 +56,14 @@ INLINE signed char *kept_signs(const Call *c, int layer, long scene, long begin)
     return c->signs[layer] + (size_t)WHOLE(c->sizes[layer]) * (scene * WHOLE_BLOCKS(c->points) + begin);
 }
 
+/* What a block's points ask of their outputs, [ROWS, WHOLE(outputs)]; 0 beyond `rows`. */
+INLINE void outputs_gradient(const Call *c, size_t first, int rows, float *to) {
+    const int outputs = c->sizes[c->layers];
+    memset(to, 0, (size_t)ROWS * WHOLE(outputs) * sizeof(float));
+    for (int r = 0; r < rows; r++)
+        for (int o = 0; o < outputs; o++) to[r * WHOLE(outputs) + o] = c->d_outputs[(first + r) * outputs + o];
+}
+
 /* From the gradient `above` of a block's inputs to those of the tensors they came from. */
 INLINE void pull_back_inputs(const Call *c, const Layout *l, size_t first, int rows, float *above, float *gradients) {
     const int stride = WHOLE(c->sizes[0]), outputs = c->sizes[c->layers];

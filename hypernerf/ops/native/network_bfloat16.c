@@ -40,9 +40,7 @@ static void backward_block(const Call *c, const Layout *l, const float *params, 
                            Rounded above, float *gradients) {
     const int last = c->layers - 1, outputs = c->sizes[c->layers], from = wanted_from(c);
     const size_t first = (size_t)scene * c->points + begin;
-    memset(wide, 0, (size_t)ROWS * WHOLE(outputs) * sizeof(float));
-    for (int r = 0; r < rows; r++)
-        for (int o = 0; o < outputs; o++) wide[r * WHOLE(outputs) + o] = c->d_outputs[(first + r) * outputs + o];
+    outputs_gradient(c, first, rows, wide);
     round_gradients(WHOLE(outputs), wide, NULL, above, kept(c, last ? last - 1 : 0, scene, begin));
     for (int i = last; i >= 0; i--) {
         const int out = c->sizes[i + 1], skipped = i ? 0 : from;
