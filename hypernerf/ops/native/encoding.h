@@ -14,60 +14,88 @@ typedef struct {
 
 INLINE int frequency_features(const Encoding *e) { return 4 + 6 * e->octaves; }
 
-/* The cell below a coordinate in [-1, 1] and how far it is towards the next; the outermost centers' values go on outwards. */
-INLINE int cell_below(float x, int size, float *share) {
-    float t = ((x + 1) * size - 1) * 0.5f;
-    t = t > 0 ? t : 0; /* not a number: 0, so that no index leaves the grid */
-    t = t < size - 1 ? t : size - 1;
-    int below = (int)t;
-    below = below > size - 2 ? size - 2 : below;
-    *share = t - below;
-    return below;
-}
-
+/* Along each axis, the cells below some points' coordinates in [-1, 1] and how far these are towards the next. */
 typedef struct {
-    int at;
-    float share;
-} Tap;
+    int below[3][LANES];
+    float share[3][LANES];
+} Cells;
 
-INLINE void plane_taps(const float *position, int plane, int size, Tap taps[4]) {
-    float fu, fv;
-    const int u = cell_below(position[plane == 2 ? 1 : 0], size, &fu), v = cell_below(position[plane == 0 ? 1 : 2], size, &fv);
-    for (int k = 0; k < 4; k++) {
-        taps[k].at = (plane * size + v + (k >> 1)) * size + u + (k & 1);
-        taps[k].share = (k & 1 ? fu : 1 - fu) * (k >> 1 ? fv : 1 - fv);
+/* Of up to LANES points; the outermost centers' values go on outwards. */
+INLINE void find_cells(int count, const float *positions, int size, Cells *cells) {
+    const vec last = (vec){0} + (float)(size - 1);
+    for (int axis = 0; axis < 3; axis++) {
+        vec t = {0};
+        for (int r = 0; r < count; r++) t[r] = positions[3 * r + axis];
+        t = ((t + 1) * (float)size - 1) * 0.5f;
+        t = where_positive(t, t); /* not a number: 0, so that no index leaves the grid */
+        t = last - where_positive(last - t, last - t);
+        ivec below = __builtin_convertvector(t, ivec);
+        below += below > size - 2; /* true is -1 */
+        *(ivec *)cells->below[axis] = below;
+        *(vec *)cells->share[axis] = t - __builtin_convertvector(below, vec);
     }
 }
 
-INLINE void volume_taps(const float *position, int size, Tap taps[8]) {
-    float f[3];
-    int at[3];
-    for (int axis = 0; axis < 3; axis++) at[axis] = cell_below(position[axis], size, f + axis);
-    for (int k = 0; k < 8; k++) {
-        const int i = k & 1, j = (k >> 1) & 1, l = k >> 2;
-        taps[k].at = ((at[2] + l) * size + at[1] + j) * size + at[0] + i;
-        taps[k].share = (i ? f[0] : 1 - f[0]) * (j ? f[1] : 1 - f[1]) * (l ? f[2] : 1 - f[2]);
+/* Four channels from `from` on, or as many as there are, 0 for the rest; and back. */
+INLINE quad read_quad(const float *from, int channels) {
+    quad result = {0};
+    if (channels >= 4) return *(const quad *)from;
+    for (int i = 0; i < channels; i++) result[i] = from[i];
+    return result;
+}
+INLINE void write_quad(quad value, int channels, float *to) {
+    if (channels >= 4) *(quad *)to = value;
+    for (int i = 0; channels < 4 && i < channels; i++) to[i] = value[i];
+}
+
+/* Features of one point from the cells around it, which stand `across` and `down` floats from the first, linearly in between. */
+INLINE void read_plane(const float *cell, ptrdiff_t across, ptrdiff_t down, float u, float v, int channels, float *features) {
+    for (int c = 0; c < channels; c += 4, cell += 4) {
+        const quad near = *(const quad *)cell, far = *(const quad *)(cell + down);
+        const quad above = near + u * (*(const quad *)(cell + across) - near);
+        const quad below = far + u * (*(const quad *)(cell + across + down) - far);
+        write_quad(above + v * (below - above), channels - c, features + c);
     }
 }
 
-INLINE void read_taps(const int count, const Tap *taps, const float *grid, int channels, float *features) {
-    const int stride = QUADS(channels);
+INLINE void read_volume(const float *cell, const ptrdiff_t step[3], const float share[3], int channels, float *features) {
+    for (int c = 0; c < channels; c += 4, cell += 4) {
+        quad layers[2];
+        for (int z = 0; z < 2; z++) {
+            const float *at = cell + z * step[2];
+            const quad near = *(const quad *)at, far = *(const quad *)(at + step[1]);
+            const quad above = near + share[0] * (*(const quad *)(at + step[0]) - near);
+            const quad below = far + share[0] * (*(const quad *)(at + step[0] + step[1]) - far);
+            layers[z] = above + share[1] * (below - above);
+        }
+        write_quad(layers[0] + share[2] * (layers[1] - layers[0]), channels - c, features + c);
+    }
+}
+
+/* The transposes of reading: each cell around takes its share of the features' gradient. Padding takes none. */
+INLINE void share_along(quad value, float share, float *cell, ptrdiff_t across) {
+    const quad part = share * value;
+    *(quad *)cell += value - part;
+    *(quad *)(cell + across) += part;
+}
+
+INLINE void add_to_plane(const float *gradient, ptrdiff_t across, ptrdiff_t down, float u, float v, int channels, float *cell) {
     for (int c = 0; c < channels; c += 4) {
-        quad sum = {0};
-        for (int k = 0; k < count; k++) sum += taps[k].share * *(const quad *)(grid + (ptrdiff_t)taps[k].at * stride + c);
-        if (c + 4 <= channels) *(quad *)(features + c) = sum;
-        else
-            for (int i = c; i < channels; i++) features[i] = sum[i - c];
+        const quad value = read_quad(gradient + c, channels - c), part = v * value;
+        share_along(value - part, u, cell + c, across);
+        share_along(part, u, cell + c + down, across);
     }
 }
 
-/* The transpose of reading: what each tap gave takes its share of the features' gradient. Padding takes none. */
-INLINE void add_taps(const int count, const Tap *taps, const float *gradient, int channels, float *grid) {
-    const int stride = QUADS(channels);
+INLINE void add_to_volume(const float *gradient, const ptrdiff_t step[3], const float share[3], int channels, float *cell) {
     for (int c = 0; c < channels; c += 4) {
-        quad part = {0};
-        for (int i = 0; i < 4 && c + i < channels; i++) part[i] = gradient[c + i];
-        for (int k = 0; k < count; k++) *(quad *)(grid + (ptrdiff_t)taps[k].at * stride + c) += taps[k].share * part;
+        const quad value = read_quad(gradient + c, channels - c), far = share[2] * value, near = value - far;
+        for (int z = 0; z < 2; z++) {
+            const quad layer = z ? far : near, part = share[1] * layer;
+            float *at = cell + c + z * step[2];
+            share_along(layer - part, share[0], at, step[0]);
+            share_along(part, share[0], at + step[1], step[0]);
+        }
     }
 }
 
@@ -106,34 +134,56 @@ INLINE void write_frequencies(int rows, const float *positions, int octaves, flo
     }
 }
 
+/* Where the cells around point r of `cells` begin: in plane 0 (x, y), 1 (x, z) or 2 (y, z), and in the volume. */
+INLINE ptrdiff_t plane_cell(const Cells *cells, int r, int plane, const Encoding *e) {
+    const int u = cells->below[plane == 2][r], v = cells->below[plane == 0 ? 1 : 2][r];
+    return (ptrdiff_t)((plane * e->plane_size + v) * e->plane_size + u) * QUADS(e->plane_channels);
+}
+INLINE ptrdiff_t volume_cell(const Cells *cells, int r, const Encoding *e) {
+    const int size = e->volume_size;
+    return (ptrdiff_t)((cells->below[2][r] * size + cells->below[1][r]) * size + cells->below[0][r]) * QUADS(e->volume_channels);
+}
+
 INLINE void write_grid_features(int rows, const float *positions, const Encoding *e, const float *planes, const float *volume,
                                 float *features, int stride) {
-    for (int r = 0; r < rows; r++) {
-        Tap taps[8];
-        float *to = features + (ptrdiff_t)r * stride + frequency_features(e);
-        for (int plane = 0; e->plane_size && plane < 3; plane++, to += e->plane_channels) {
-            plane_taps(positions + 3 * r, plane, e->plane_size, taps);
-            read_taps(4, taps, planes, e->plane_channels, to);
+    const ptrdiff_t wide = QUADS(e->plane_channels), deep = QUADS(e->volume_channels);
+    const ptrdiff_t down = e->plane_size * wide, step[3] = {deep, e->volume_size * deep, e->volume_size * e->volume_size * deep};
+    Cells cells;
+    for (int first = 0; first < rows; first += LANES) {
+        const int count = rows - first < LANES ? rows - first : LANES;
+        float *to = features + (ptrdiff_t)first * stride + frequency_features(e);
+        if (e->plane_size) find_cells(count, positions + 3 * first, e->plane_size, &cells);
+        for (int plane = 0; e->plane_size && plane < 3; plane++, to += e->plane_channels)
+            for (int r = 0; r < count; r++)
+                read_plane(planes + plane_cell(&cells, r, plane, e), wide, down, cells.share[plane == 2][r],
+                           cells.share[plane == 0 ? 1 : 2][r], e->plane_channels, to + (ptrdiff_t)r * stride);
+        if (e->volume_size) find_cells(count, positions + 3 * first, e->volume_size, &cells);
+        for (int r = 0; e->volume_size && r < count; r++) {
+            const float share[3] = {cells.share[0][r], cells.share[1][r], cells.share[2][r]};
+            read_volume(volume + volume_cell(&cells, r, e), step, share, e->volume_channels, to + (ptrdiff_t)r * stride);
         }
-        if (!e->volume_size) continue;
-        volume_taps(positions + 3 * r, e->volume_size, taps);
-        read_taps(8, taps, volume, e->volume_channels, to);
     }
 }
 
 /* `gradient` is that of the grids' features, [rows, stride], planes' first. */
 INLINE void add_grid_gradients(int rows, const float *positions, const Encoding *e, const float *gradient, int stride, float *planes,
                                float *volume) {
-    for (int r = 0; r < rows; r++) {
-        Tap taps[8];
-        const float *from = gradient + (ptrdiff_t)r * stride;
-        for (int plane = 0; e->plane_size && plane < 3; plane++, from += e->plane_channels) {
-            plane_taps(positions + 3 * r, plane, e->plane_size, taps);
-            add_taps(4, taps, from, e->plane_channels, planes);
+    const ptrdiff_t wide = QUADS(e->plane_channels), deep = QUADS(e->volume_channels);
+    const ptrdiff_t down = e->plane_size * wide, step[3] = {deep, e->volume_size * deep, e->volume_size * e->volume_size * deep};
+    Cells cells;
+    for (int first = 0; first < rows; first += LANES) {
+        const int count = rows - first < LANES ? rows - first : LANES;
+        const float *from = gradient + (ptrdiff_t)first * stride;
+        if (e->plane_size) find_cells(count, positions + 3 * first, e->plane_size, &cells);
+        for (int plane = 0; e->plane_size && plane < 3; plane++, from += e->plane_channels)
+            for (int r = 0; r < count; r++)
+                add_to_plane(from + (ptrdiff_t)r * stride, wide, down, cells.share[plane == 2][r],
+                             cells.share[plane == 0 ? 1 : 2][r], e->plane_channels, planes + plane_cell(&cells, r, plane, e));
+        if (e->volume_size) find_cells(count, positions + 3 * first, e->volume_size, &cells);
+        for (int r = 0; e->volume_size && r < count; r++) {
+            const float share[3] = {cells.share[0][r], cells.share[1][r], cells.share[2][r]};
+            add_to_volume(from + (ptrdiff_t)r * stride, step, share, e->volume_channels, volume + volume_cell(&cells, r, e));
         }
-        if (!e->volume_size) continue;
-        volume_taps(positions + 3 * r, e->volume_size, taps);
-        add_taps(8, taps, from, e->volume_channels, volume);
     }
 }
 
