@@ -106,9 +106,9 @@ static void write_inputs(const Call *c, const Layout *l, const float *scene, siz
     write_grid_features(rows, c->positions + 3 * first, &c->encoding, scene + l->planes, scene + l->volume, to, stride);
 }
 
-/* `values[0]` are inputs; writes all hidden values, and the outputs as the last. */
-static void run_layers(const Call *c, const Layout *l, const float *scene, float *const *values) {
-    for (int i = 0; i < c->layers; i++) {
+/* `values[0]` are inputs; writes the hidden values after them, and the outputs as the last, of the first `layers` of all. */
+static void run_layers(const Call *c, const Layout *l, int layers, const float *scene, float *const *values) {
+    for (int i = 0; i < layers; i++) {
         const int in = c->sizes[i], out = WHOLE(c->sizes[i + 1]);
         const Left left = {values[i], WHOLE(in), 1};
         if (i + 1 < c->layers) product(RELU, ROWS, out, in, left, scene + l->turned[i], out, values[i + 1], out);
@@ -146,7 +146,7 @@ static void forward_part(const Call *c, const Layout *l, const float *params, lo
         const int rows = end - at < ROWS ? end - at : ROWS;
         const size_t first = (size_t)scene * c->points + at;
         write_inputs(c, l, params, first, rows, values[0]);
-        run_layers(c, l, params, values);
+        run_layers(c, l, c->layers, params, values);
         if (c->kept[0]) keep_values(c, values, scene, at);
         if (c->signs[1]) keep_all_signs(c, values, scene, at);
         for (int r = 0; r < rows; r++)
@@ -170,7 +170,7 @@ static void backward_block(const Call *c, const Layout *l, const float *params, 
     const size_t first = (size_t)scene * c->points + begin;
     if (values) {
         write_inputs(c, l, params, first, rows, values[0]);
-        run_layers(c, l, params, values);
+        run_layers(c, l, c->layers - 1, params, values);
     }
     outputs_gradient(c, first, rows, above);
     const int from = wanted_from(c);
