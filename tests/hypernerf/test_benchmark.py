@@ -31,11 +31,12 @@ def test_rows_hold_every_backend_beside_the_reference():
     rows = network_rows(CPU, 1, 1e9, Shape(2, 50, (7, 16, 3)))
     forward, both = rows[: len(rows) // 2], rows[len(rows) // 2 :]
     names = [row.backend for row in forward]
-    assert names == [row.backend for row in both] and names[0] == "torch" and names[-1] == "torch, bfloat16" and "cpu" in names
+    assert names == [row.backend for row in both] and names[0] == "torch" and "cpu" in names
+    assert ("torch, bfloat16" in names) == ("cpu_bf16" in names)  # where there are products of bfloat16
     assert [row.ratio for row in rows if row.backend == "torch"] == [1.0, 1.0]
     errors = {row.backend: row.error for row in both}
-    assert errors["cpu"] < 1e-5 < errors["torch, bfloat16"] < 0.1
-    assert "cpu_bf16" not in errors or 1e-4 < errors["cpu_bf16"] < 1e-2
+    assert errors["cpu"] < 1e-5
+    assert "cpu_bf16" not in errors or 1e-4 < errors["cpu_bf16"] < 1e-2 and 1e-5 < errors["torch, bfloat16"] < 0.1
 
 
 def test_the_parts_of_a_step_are_those_of_the_whole(stored, tmp_path):

@@ -1,5 +1,9 @@
-"""Gradients in bfloat16 against the reference in float64, by the processor's own products and by what stands in for them."""
+"""Gradients in bfloat16 against the reference in float64, by the processor's own products and by what stands in for them.
 
+On a processor with AMX most of these run its tiles, and `without_tiles` what other processors do.
+"""
+
+from contextlib import contextmanager
 from itertools import pairwise
 
 import pytest
@@ -14,15 +18,27 @@ from tests.hypernerf.test_backends import outputs_and_gradients, relative_error
 TOLERANCE = 1e-2  # relative, of gradients
 
 
-@pytest.fixture
-def without_bfloat16(monkeypatch):
-    """As on a processor without AVX-512-BF16."""
-    monkeypatch.setattr(build, "FLAGS", [*build.FLAGS, "-U__AVX512BF16__"])
+@contextmanager
+def compiled_without(monkeypatch, instructions):
+    """As on a processor without these."""
+    monkeypatch.setattr(build, "FLAGS", [*build.FLAGS, f"-U__{instructions}__"])
     for cache in (build.library, _missing):
         cache.cache_clear()
     yield
     for cache in (build.library, _missing):
         cache.cache_clear()
+
+
+@pytest.fixture
+def without_bfloat16(monkeypatch):
+    with compiled_without(monkeypatch, "AVX512BF16"):
+        yield
+
+
+@pytest.fixture
+def without_tiles(monkeypatch):
+    with compiled_without(monkeypatch, "AMX_BF16"):
+        yield
 
 
 def random_network(sizes, points, seed=0):
@@ -79,6 +95,28 @@ def test_gradients_of_encoded_networks_are_near_the_reference(octaves, plane, vo
         return module.encoded_mlp(x, octaves, t[3] if plane else None, t[-1] if volume else None, t[:3])
 
     compare(function, positions, tensors)
+
+
+@pytest.mark.usefixtures("without_tiles")
+@pytest.mark.parametrize(("sizes", "points"), [((63, 64, 64, 64, 4), 1000), ((4, 65, 31, 130, 17), 75)])
+def test_gradients_without_tiles_are_near_the_reference(sizes, points):
+    compare_network(sizes, points)
+
+
+@pytest.mark.parametrize("points", [97, 1000])
+@pytest.mark.parametrize("sizes", [(63, 64, 64, 64, 4), (20, 48, 100, 16)])
+def test_tiles_sum_what_vectors_sum(sizes, points, monkeypatch):
+    """The same products in another order: where the processor has no tiles, the very same."""
+    inputs, weights = random_network(sizes, points)
+
+    def gradients():
+        return outputs_and_gradients(lambda x, t: _cpu_bf16.batched_mlp(t[0], t[1:]), inputs, [inputs, *weights], torch.float32)
+
+    tiles = gradients()
+    with compiled_without(monkeypatch, "AMX_BF16"):
+        vectors = gradients()
+    # sums that differ in the last place may be rounded to bfloat16 otherwise, once in some ten thousand
+    assert all(relative_error(one, other) < 1e-4 for one, other in zip(tiles, vectors, strict=True))
 
 
 @pytest.mark.usefixtures("without_bfloat16")
