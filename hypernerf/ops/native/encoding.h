@@ -4,7 +4,6 @@
 
 #include "products.h"
 
-typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
 #define QUADS(n) (((n) + 3) / 4 * 4)
 
 /* Grids of one scene with channels last, padded to whole quads: planes [3, row, column, channel], volume [z, y, x, channel]. */

@@ -19,13 +19,17 @@ typedef struct {
     float *d_weight;        /* as weight */
 } Gathered;
 
+/* By quads where colors are whole ones: a call for each row would take longer than the copy. */
 static void lay_out(const Gathered *c, long scene, long first, int count, float *to) {
     const float *values = c->values + scene * c->places * c->colors;
-    const int *source = c->source + first * c->within;
+    const int *source = c->source + first * c->within, quads = c->colors % 4 ? 0 : c->colors;
     const size_t row = c->colors * sizeof(float);
     for (long i = 0; i < (long)count * c->within; i++, to += c->colors) {
-        if (source[i] < c->places) memcpy(to, values + (size_t)source[i] * c->colors, row);
-        else memset(to, 0, row);
+        const int there = source[i] < c->places;
+        const float *from = values + (there ? (size_t)source[i] * c->colors : 0);
+        for (int k = 0; k < quads; k += 4) *(quad *)(to + k) = there ? *(const quad *)(from + k) : (quad){0};
+        if (!quads && there) memcpy(to, from, row);
+        if (!quads && !there) memset(to, 0, row);
     }
 }
 
