@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .convolution import Convolution3d
+from .convolution import Convolution2d, Convolution3d
 from .heads import small_linear
 from .lift import Lifted, LiftedShape, project_channels
 from .seen import column_readers
@@ -23,14 +23,14 @@ def _upwards(inputs: int, channels: int, size: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     now = 4
     while now < size:
-        layers += [nn.Upsample(scale_factor=2), nn.Conv2d(inputs, channels, 3, padding=1), nn.ReLU()]
+        layers += [nn.Upsample(scale_factor=2), Convolution2d(inputs, channels, 3, padding=1), nn.ReLU()]
         inputs, now = channels, 2 * now
     return nn.Sequential(*layers)
 
 
-def _small_conv(inputs: int, outputs: int, deviation: float) -> nn.Conv2d:
+def _small_conv(inputs: int, outputs: int, deviation: float) -> Convolution2d:
     """As `small_linear`, for a 3x3 convolution."""
-    layer = nn.Conv2d(inputs, outputs, 3, padding=1)
+    layer = Convolution2d(inputs, outputs, 3, padding=1)
     nn.init.normal_(layer.weight, std=deviation / math.sqrt(9 * inputs))
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     return layer
@@ -80,9 +80,9 @@ class PlanesHead(nn.Module):
         self.layers = _upwards(2 * channels, channels, lifted.size)
         coarse = channels if lifted.size > 4 else 2 * channels
         self.learned = _Collapse(lifted.features * lifted.size, coarse)
-        self.refine = nn.Conv2d(coarse, channels // 2, 3, padding=1)
+        self.refine = Convolution2d(coarse, channels // 2, 3, padding=1)
         self.seen = nn.ModuleList(column_readers(lifted.fine, channels // 2, lifted.mirror))
-        self.sharpen = nn.Conv2d(channels // 2, channels // 2, 3, padding=1)
+        self.sharpen = Convolution2d(channels // 2, channels // 2, 3, padding=1)
         self.write = _small_conv(channels // 2, shape[-3], initial_change)
 
     def forward(self, features: Tensor, lifted: Lifted) -> Tensor:
@@ -144,8 +144,7 @@ class VolumeHead(nn.Module):
     def hidden(self, features: Tensor, lifted: Lifted) -> Tensor:
         volume = lifted.learned
         coarse = self.start(features).unflatten(-1, (-1, *(self.COARSE,) * 3))
-        mixed = volume[:, : self.mixed].contiguous(memory_format=torch.channels_last_3d)  # a quarter faster
-        hidden = self.around(mixed) + nn.functional.interpolate(coarse, volume.shape[-3:], mode="trilinear")
+        hidden = self.around(volume[:, : self.mixed]) + nn.functional.interpolate(coarse, volume.shape[-3:], mode="trilinear")
         return torch.relu(hidden)
 
     def written(self, hidden: Tensor, lifted: Lifted) -> Tensor:

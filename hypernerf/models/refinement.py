@@ -19,7 +19,7 @@ from ..geometry import camera_rays
 from ..rendering import OccupancyGrid, render_rays
 from ..rendering.occupancy import dilated
 from ..types import ContextViews, InputError, RayBundle, require_within
-from .convolution import Convolution3d
+from .convolution import Convolution2d, Convolution3d
 from .seen import FOREGROUND, LEAST, ball_cells
 
 GAIN = 3e3  # takes a trained generator's gradients to a deviation near 0.2
@@ -61,7 +61,7 @@ class Refinement(nn.Module):
             raise InputError("refinement corrects planes and volume: set field.plane_resolution or field.volume_resolution")
         self.networks = nn.ModuleDict()
         if field.plane_resolution:
-            self.networks["planes"] = _convolutions(nn.Conv2d, field.plane_channels, inside, config.channels, 2)
+            self.networks["planes"] = _convolutions(Convolution2d, field.plane_channels, inside, config.channels, 2)
         if field.volume_resolution:
             self.networks["volume"] = _convolutions(Convolution3d, field.volume_channels, 0, config.channels, 1)
 
@@ -159,7 +159,7 @@ def hull_cells(seen: Float[Tensor, "scene place color"], size: int) -> Occupancy
 
 
 def _convolutions(
-    kind: type[nn.Conv2d] | type[Convolution3d], values: int, inside: int, channels: int, hidden: int
+    kind: type[Convolution2d] | type[Convolution3d], values: int, inside: int, channels: int, hidden: int
 ) -> nn.Sequential:
     """From `values` channels, twice as many of the gradient and `inside` of maps to `values`, through `hidden` layers."""
     layers: list[nn.Module] = []

@@ -115,7 +115,7 @@ class SeenReader(nn.Module):
         places = self.inside // COLORS
         mean = torch.eye(COLORS, device=seen.device).repeat(1, places) / places
         both = gathered_product(seen, self.source, torch.cat([self.weight, mean]), self.backend)
-        return self._mirrored(both[:, :-COLORS]), both[:, -COLORS:].unflatten(-1, self.shape)
+        return self._mirrored(both[:, :-COLORS]), both[:, -COLORS:].detach().unflatten(-1, self.shape)
 
     def _mirrored(self, read: Float[Tensor, "scene channel group"]) -> Float[Tensor, "scene channel *shape"]:
         read = read.unflatten(-1, self.shape)

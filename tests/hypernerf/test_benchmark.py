@@ -36,7 +36,7 @@ def test_rows_hold_every_backend_beside_the_reference():
     assert [row.ratio for row in rows if row.backend == "torch"] == [1.0, 1.0]
     errors = {row.backend: row.error for row in both}
     assert errors["cpu"] < 1e-5
-    assert "cpu_bf16" not in errors or 1e-4 < errors["cpu_bf16"] < 1e-2 and 1e-5 < errors["torch, bfloat16"] < 0.1
+    assert "cpu_bf16" not in errors or (1e-4 < errors["cpu_bf16"] < 1e-2 and 1e-5 < errors["torch, bfloat16"] < 0.1)
 
 
 def test_the_parts_of_a_step_are_those_of_the_whole(stored, tmp_path):
