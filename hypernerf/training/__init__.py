@@ -12,8 +12,9 @@ from .evaluation import (
     target_views,
 )
 from .experiment import EvaluateConfig, Experiment, TrainConfig
+from .step import StepReport
 from .store import StoredScene, context_views, normalized, shared_sphere, shared_up, store_scene
-from .trainer import StepReport, Trainer
+from .trainer import Trainer
 
 __all__ = [
     "AdaptConfig", "Adaptation", "EvaluateConfig", "Experiment", "Scores", "StepReport", "StoredScene", "TrainConfig", "Trainer",

@@ -1,4 +1,4 @@
-"""What a training step has at hand, and what may be minimised of it beside the reconstruction."""
+"""What a training step has at hand, what may be minimised of it beside the reconstruction, and what it has to say."""
 
 from __future__ import annotations
 
@@ -28,3 +28,19 @@ class Step:
 
 
 Further = Callable[[Generator, Step], Tensor]  # a weighted loss, to be added
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What one step has to say. `progress` runs from 0 to 1 over the run; PSNR is of the step's own training rays.
+
+    `skipped`: the scenes of a step that changed nothing, since its loss or gradient was not finite.
+    """
+
+    step: int
+    progress: float
+    minutes: float
+    loss: float
+    psnr: float
+    rays_per_second: float
+    skipped: tuple[str, ...] = ()

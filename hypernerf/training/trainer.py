@@ -7,7 +7,6 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,31 +24,10 @@ from .experiment import Experiment
 from .finite import all_finite, too_many_skipped
 from .objective import Look, Objective, StepInput, StepOutput, looked_at
 from .objectives import further_objectives
+from .schedule import learning_rate_factor
+from .step import StepReport
 from .store import chosen_scenes, draw_jitter, sample_batch, with_hulls
 from .streaming import Scenes, SceneStream, sample_of, scenes_at
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """What one step has to say. `progress` runs from 0 to 1 over the run; PSNR is of the step's own training rays.
-
-    `skipped`: the scenes of a step that changed nothing, since its loss or gradient was not finite.
-    """
-
-    step: int
-    progress: float
-    minutes: float
-    loss: float
-    psnr: float
-    rays_per_second: float
-    skipped: tuple[str, ...] = ()
-
-
-def learning_rate_factor(progress: float, warmup: float) -> float:
-    """Linear from 0 to 1 over `warmup`, then half a cosine to 0 (Loshchilov & Hutter 2017); progress in [0, 1]."""
-    if progress < warmup:
-        return (progress + 1e-3) / (warmup + 1e-3)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup))))
 
 
 class Trainer:

@@ -27,8 +27,8 @@ from hypernerf.training.geometry_metrics import chamfer_l1, grid_centers, grid_i
 from hypernerf.training.losses import LossConfig, reconstruction_loss
 from hypernerf.training.metrics import lpips_metric, psnr, ssim
 from hypernerf.training.objective import looked_at
+from hypernerf.training.schedule import learning_rate_factor
 from hypernerf.training.store import BatchConfig, context_views, draw_jitter, sample_batch, with_hulls
-from hypernerf.training.trainer import learning_rate_factor
 from hypernerf.types import InputError, RenderOutput
 from tests.conftest import tiny
 

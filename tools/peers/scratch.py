@@ -21,8 +21,8 @@ from hypernerf.geometry import camera_rays, cell_points
 from hypernerf.rendering import OccupancyGrid, render_rays, render_views
 from hypernerf.rendering.occupancy import EMPTY_DENSITY, dilated, grid_density
 from hypernerf.training import StoredScene
+from hypernerf.training.schedule import learning_rate_factor
 from hypernerf.training.store import stack_cameras
-from hypernerf.training.trainer import learning_rate_factor
 from hypernerf.types import RayBundle
 
 from .common import Kind, Material, Moment
