@@ -27,7 +27,7 @@ STEEP = 10.0  # beside them stand their logarithms, nearly: asinh(STEEP * GAIN *
 NEAR_SHARE, FAR_SHARE = 0.5, 0.02  # how often a ray of background is taken, beside the object and far from it, against one of it
 NEAR = 32  # an image's height in the distance that counts as near
 AT_LEAST = 1 << 10  # rays of a view when a scene is read, and a quarter of its pixels: all that see the object
-CHUNK = 1 << 10  # rays of a scene at a time: bounds memory
+CHUNK = 1 << 14  # rays of all scenes at a time: bounds memory
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Refinement(nn.Module):
         total = {name: torch.zeros_like(tensors[name]) for name in self.networks}
         with torch.enable_grad():
             tensors |= {name: tensors[name].requires_grad_() for name in total}
-            for part in torch.arange(chosen.colors.shape[1], device=weights.device).split(CHUNK):
+            for part in torch.arange(chosen.colors.shape[1], device=weights.device).split(max(1, CHUNK // len(weights))):
                 rays = RayBundle(chosen.rays.origins[:, part], chosen.rays.directions[:, part])
                 guess = render_rays(
                     FieldWeights(weights.spec, tensors), rays, background, self.config.samples, occupancy,
