@@ -86,3 +86,6 @@ void backward_part_bfloat16(const Call *c, const Layout *l, const float *params,
 
 /* Whether this pass is faster than the one in float32. */
 int network_multiplies_bfloat16(void) { return MULTIPLIES_BFLOAT16; }
+
+/* Whether it multiplies by tiles. */
+int network_multiplies_tiles(void) { return tiles_are_allowed(); }
