@@ -175,6 +175,7 @@ class SceneBatch:
     context: ContextViews
     target_rays: RayBundle  # batch shape [scene, ray]
     target_colors: Float[Tensor, "scene ray 3"]
+    target_importance: Float[Tensor, "scene ray"]  # how much each counts, so that all pixels of a view count alike: about 1
     target_masks: Float[Tensor, "scene ray"] | None
     hull_points: Float[Tensor, "scene point 3"] | None = None  # in the unit sphere
     hull_inside: Float[Tensor, "scene point"] | None = None  # 1 in the visual hull of all the scene's views, 0 outside
@@ -189,6 +190,7 @@ class SceneBatch:
             self,
             target_rays=self.target_rays[asked],
             target_colors=self.target_colors[asked],
+            target_importance=self.target_importance[asked],
             target_masks=None if masks is None else masks[asked],
             hull_points=None if points is None else points[asked],
             hull_inside=None if inside is None else inside[asked],

@@ -26,11 +26,12 @@ class LossConfig:
 def reconstruction_loss(
     output: RenderOutput, batch: SceneBatch, config: LossConfig
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """(loss, color mean squared error) over all target rays: mean |C - C*|^2 + opacity * mean (O - mask)^2."""
-    color_error = (output.color - batch.target_colors).square().mean()
+    """(loss, color mean squared error) over all target rays: mean i |C - C*|^2 + opacity * mean i (O - mask)^2, i: importance."""
+    color_error = (batch.target_importance * (output.color - batch.target_colors).square().mean(-1)).mean()
     if batch.target_masks is None or config.opacity == 0:
         return color_error, color_error
-    return color_error + config.opacity * (output.opacity - batch.target_masks).square().mean(), color_error
+    opacity_error = (batch.target_importance * (output.opacity - batch.target_masks).square()).mean()
+    return color_error + config.opacity * opacity_error, color_error
 
 
 HULL_LENGTH = 0.1  # in units of the scene sphere: how far light goes through what is to be judged full or empty

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..geometry import camera_rays, estimate_scene_sphere, normalize_cameras
 from ..types import Cameras, ContextViews, InputError, RayBundle, SceneBatch, SceneTransform, SceneViews
 from .hull import draw_hull_points, pack_hull, visual_hull
+from .pixels import DrawnPixels, draw_pixels
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class BatchConfig:
     rays: int = 64  # a scene
     views: int = 4  # a scene's rays come from this many of its views
     context: tuple[int, int] = (1, 3)  # fewest and most context views; drawn anew for each step
-    foreground: float = 0.5  # share of rays on the object, where masks tell
+    foreground: float = 0.5  # share of rays on the object, where masks tell; each counts the less for it
     hull_points: int = 256  # a scene; see `LossConfig.hull`
     swap_colors: bool = False  # red, green and blue of each scene change places at random: six times the scenes
 
@@ -129,6 +130,7 @@ class DrawnScene:
     targets: Int[np.ndarray, target]  # of one moment, if the scene moves
     moment: float
     pixels: Int[np.ndarray, "target ray"]
+    importance: Float[np.ndarray, "target ray"]
     hull: tuple[Float[Tensor, "point 3"], Float[Tensor, point]] | None  # points, and whether each is inside
     order: Int[np.ndarray, 3]
 
@@ -140,7 +142,8 @@ def draw_scene(scene: StoredScene, context: int, config: BatchConfig, rng: np.ra
     pixels = _draw_scene_pixels(scene, targets, config, rng)
     hull = None if scene.hull is None else draw_hull_points(scene.hull, config.hull_points, rng)
     order = rng.permutation(3) if config.swap_colors else np.arange(3)
-    return DrawnScene(scene, read, targets, moment, pixels, hull, order)
+    numbers, importance = (np.stack([getattr(one, name) for one in pixels]) for name in ("pixels", "importance"))
+    return DrawnScene(scene, read, targets, moment, numbers, importance, hull, order)
 
 
 def assemble(drawn: Sequence[DrawnScene], masks: bool, hulls: bool) -> SceneBatch:
@@ -158,6 +161,7 @@ def assemble(drawn: Sequence[DrawnScene], masks: bool, hulls: bool) -> SceneBatc
         ),
         target_rays=RayBundle(rays.origins.flatten(1, 2), rays.directions.flatten(1, 2)),
         target_colors=_reordered(_values_at([scene.images for scene in chosen], targets, pixels), order),
+        target_importance=torch.from_numpy(np.stack([d.importance for d in drawn])).flatten(1, 2),
         target_masks=_values_at([scene.masks for scene in chosen if scene.masks is not None], targets, pixels) if masks else None,
         hull_points=torch.stack([points for points, _ in known]) if hulls else None,
         hull_inside=torch.stack([inside for _, inside in known]) if hulls else None,
@@ -225,18 +229,8 @@ def _values_at(images: Sequence[Tensor], views: Sequence[np.ndarray], pixels: Te
     return torch.stack(picked).flatten(1, 2).float() / 255
 
 
-def _draw_scene_pixels(
-    scene: StoredScene, views: np.ndarray, config: BatchConfig, rng: np.random.Generator
-) -> Int[np.ndarray, "view ray"]:
-    return np.stack([_draw_pixels(scene, view, config.rays // config.views, config.foreground, rng) for view in views])
-
-
-def _draw_pixels(scene: StoredScene, view: int, count: int, foreground: float, rng: np.random.Generator) -> np.ndarray:
-    """Flat pixel indices of one view: a share on the object, the rest anywhere."""
-    pixels = rng.integers(0, scene.images.shape[1] * scene.images.shape[2], count)
-    if scene.masks is not None:
-        inside = np.flatnonzero(scene.masks[view].numpy())
-        share = round(count * foreground)
-        if len(inside) and share:
-            pixels[:share] = rng.choice(inside, share)
-    return pixels
+def _draw_scene_pixels(scene: StoredScene, views: np.ndarray, config: BatchConfig, rng: np.random.Generator) -> list[DrawnPixels]:
+    """Of each of the views."""
+    count, size = config.rays // config.views, scene.images.shape[1] * scene.images.shape[2]
+    masks = [None if scene.masks is None else scene.masks[view].flatten().numpy() > 0 for view in views]
+    return [draw_pixels(mask, size, count, config.foreground, rng) for mask in masks]

@@ -35,6 +35,7 @@ def test_a_training_step_stays_on_the_models_device(kind):
         context,
         RayBundle(torch.rand(2, 8, 3), torch.rand(2, 8, 3)),
         target_colors=torch.rand(2, 8, 3),
+        target_importance=torch.ones(2, 8),
         target_masks=None,
         hull_points=torch.rand(2, 5, 3),
         hull_inside=torch.rand(2, 5),

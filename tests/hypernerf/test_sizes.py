@@ -119,18 +119,19 @@ def test_a_step_of_several_sizes_shares_rays_and_points_among_them():
     random = torch.Generator().manual_seed(1)
     rand = lambda *shape: torch.rand(*shape, generator=random)
     rays = RayBundle(rand(2, 8, 3) - 2, torch.nn.functional.normalize(rand(2, 8, 3) + 0.5, dim=-1))
-    batch = SceneBatch(views(2, 2), rays, rand(2, 8, 3), rand(2, 8), rand(2, 12, 3) - 0.5, (rand(2, 12) > 0.5).float())
+    inside = (rand(2, 12) > 0.5).float()
+    batch = SceneBatch(views(2, 2), rays, rand(2, 8, 3), rand(2, 8) + 0.5, rand(2, 8), rand(2, 12, 3) - 0.5, inside)
     look, everywhere = Look(rand(20, 3) - 0.5, (0, 1)), OccupancyGrid(torch.ones(1, 2, 2, 2).bool())
     step = StepInput(batch, (specs[8], specs[0], specs[4], specs[1]), rand(2, 8, 6), everywhere, 0.1, False, 0, look)
     objective = Objective(model, TrainConfig(samples=6, backend="torch"))
     together, expected, asked = objective(step), Counter(), 0
     for place, spec in enumerate(step.specs):
         mine = slice(place, None, 4)
-        colors, masks = batch.target_colors[:, mine], batch.target_masks[:, mine]
-        part = SceneBatch(batch.context, rays[:, mine], colors, masks, batch.hull_points[:, mine], batch.hull_inside[:, mine])
+        targets = [part[:, mine] for part in (batch.target_colors, batch.target_importance, batch.target_masks)]
+        part = SceneBatch(batch.context, rays[:, mine], *targets, batch.hull_points[:, mine], batch.hull_inside[:, mine])
         alone = objective(dataclasses.replace(step, batch=part, specs=(spec,), jitter=step.jitter[:, mine]))
         expected.update({name: loss.item() / 4 for name, loss in alone.losses.items()})
-        asked += colors.shape[1]
+        asked += part.target_colors.shape[1]
         if spec == specs[-1]:
             assert torch.allclose(together.seen, alone.seen, rtol=1e-5)
     assert asked == 8 and set(expected) == {"total", "color", "hull"}

@@ -27,6 +27,7 @@ from hypernerf.training.geometry_metrics import chamfer_l1, grid_centers, grid_i
 from hypernerf.training.losses import LossConfig, reconstruction_loss
 from hypernerf.training.metrics import lpips_metric, psnr, ssim
 from hypernerf.training.objective import looked_at
+from hypernerf.training.pixels import draw_pixels
 from hypernerf.training.schedule import learning_rate_factor
 from hypernerf.training.store import BatchConfig, context_views, draw_jitter, sample_batch, with_hulls
 from hypernerf.types import InputError, RenderOutput
@@ -91,8 +92,10 @@ def test_the_loss_is_that_of_its_formula(stored):
     batch = sample_batch(stored, BatchConfig(scenes=2, rays=8), 0, 0)
     output = RenderOutput(batch.target_colors + 0.1, batch.target_masks * 0.5, torch.zeros(2, 8))
     loss, error = reconstruction_loss(output, batch, LossConfig(opacity=0.2))
-    assert error.item() == pytest.approx(0.01, rel=1e-4)
-    assert loss.item() == pytest.approx(0.01 + 0.2 * float((0.5 * batch.target_masks).square().mean()), rel=1e-4)
+    importance = batch.target_importance
+    assert importance.std() > 0.1 and error.item() == pytest.approx(0.01 * importance.mean().item(), rel=1e-4)
+    opacity = (importance * (0.5 * batch.target_masks).square()).mean().item()
+    assert loss.item() == pytest.approx(error.item() + 0.2 * opacity, rel=1e-4)
 
 
 def test_a_batch_is_a_function_of_seed_and_step(stored):
@@ -163,6 +166,25 @@ def test_half_of_the_rays_meet_the_object(stored):
     means = [touched(sample_batch(stored, BatchConfig(scenes=4, rays=32), 0, s).target_masks) for s in range(6)]
     share = np.mean([touched(s.masks) for s in stored])
     assert np.mean(means) == pytest.approx(0.5 + 0.5 * share, abs=0.1)
+
+
+@pytest.mark.parametrize("foreground", [0.0, 0.3, 0.5, 0.9])
+def test_importance_makes_up_for_rays_on_the_object(foreground):
+    rng = np.random.default_rng(3)
+    inside, values = rng.random(40) < 0.25, rng.normal(size=40)
+    drawn = [draw_pixels(inside, 40, 10, foreground, rng) for _ in range(20_000)]
+    estimates = np.array([(values[one.pixels] * one.importance).mean() for one in drawn])
+    error = estimates.std() / len(estimates) ** 0.5
+    assert estimates.mean() == pytest.approx(values.mean(), abs=4 * error) and error < 0.01
+    assert np.mean([one.importance.mean() for one in drawn]) == pytest.approx(1, abs=0.01)
+    on_object = np.mean([inside[one.pixels].mean() for one in drawn])
+    assert on_object == pytest.approx(foreground + (1 - foreground) * inside.mean(), abs=0.01)
+
+
+@pytest.mark.parametrize("inside", [None, np.zeros(40, bool)])
+def test_all_pixels_count_alike_where_no_object_is_known_or_seen(inside):
+    drawn = draw_pixels(inside, 40, 10, 0.5, np.random.default_rng(0))
+    assert (drawn.importance == 1).all() and np.ptp(drawn.pixels) > 10
 
 
 def test_the_learning_rate_warms_up_and_ends_at_nothing():
