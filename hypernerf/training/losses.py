@@ -14,7 +14,7 @@ from ..types import InputError, RenderOutput, SceneBatch
 @dataclass(frozen=True)
 class LossConfig:
     opacity: float = 0.1  # weight of the opacity's error where masks are known: shape is learned apart from color
-    hull: float = 0.1  # weight, at the start, of being right about the visual hull where masks are known; fades to 0
+    hull: float = 0.03  # weight, at the start, of being right about the visual hull where masks are known; fades to 0
     spread: float = 0.0  # weight of the energy score of sampled fields; needs hypernetwork.factors
 
     def __post_init__(self) -> None:
