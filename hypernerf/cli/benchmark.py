@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -19,6 +18,7 @@ from ..training.distributed import pick_device
 from ..types import InputError
 from .benchmark_run import image_rows, latency_rows, step_rows
 from .common import Parser, console, tracked, write_json
+from .machine import machine
 from .timing import Timing, copy_ceiling, medians, peak_memory, product_ceiling
 
 EXAMPLE = """  python tools/benchmark.py
@@ -78,17 +78,6 @@ def main(arguments: Sequence[str]) -> int:
     facts = {"machine": machine(device), "ceilings": ceilings, "peak_bytes": peak_memory(device)}
     write_json(options.json, {**facts, "rows": [asdict(row) for row in rows]})
     return 0
-
-
-def machine(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    names = (line.split(":")[1].strip() for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name"))
-    return f"{next(names, platform.processor() or platform.machine())}, {torch.get_num_threads()} threads"
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.is_file() else []
 
 
 def usable_backends(device: torch.device) -> list[str]:

@@ -18,6 +18,7 @@ from ..rendering import render_scene, scene_orbit
 from ..training.logs import read_metrics
 from ..types import InputError
 from .common import console, tracked, write_json
+from .machine import machine
 from .measure import measure
 from .session import Run, load_scenes
 
@@ -27,7 +28,8 @@ def finish_run(run: Run, source: SceneSource, training_scenes: int) -> dict[str,
     config = run.experiment.evaluate
     scenes = load_scenes(run.source, "test", run.transform)
     result = measure(run, scenes, config.context_views, source)
-    result.metrics["training"] = {"scenes": training_scenes, **_last_step(run.folder)}
+    facts = {"scenes": training_scenes, "machine": machine(run.generator.device)}
+    result.metrics["training"] = {**facts, **_last_step(run.folder)}
     write_json(run.folder / "metrics.json", result.metrics)
     samples = run.folder / "samples"
     save_image(samples / "test.png", comparison_sheet(result.rows[:12]))
@@ -61,7 +63,7 @@ def finish_run(run: Run, source: SceneSource, training_scenes: int) -> dict[str,
     return result.metrics
 
 
-def _last_step(folder: Path) -> dict[str, float]:
+def _last_step(folder: Path) -> dict[str, Any]:
     entries = read_metrics(folder, "train")
     return {key: entries[-1][key] for key in ("step", "minutes", "rays_per_second")} if entries else {}
 

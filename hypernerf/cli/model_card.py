@@ -89,9 +89,8 @@ def _data(data: CardData) -> str:
     budget = f"{data.step} steps"
     if "minutes" in training:
         budget += f" in {training['minutes']:.0f} minutes"
-    threads = data.experiment.train.threads
-    if threads:
-        budget += f" of {threads} thread{'s' * (threads > 1)} of a CPU"
+    if "machine" in training:
+        budget += f" ({training['machine']})"
     batch = data.experiment.train.batch
     return (
         f"* Training scenes: {what}{scenes}.\n"

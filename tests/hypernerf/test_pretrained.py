@@ -32,7 +32,7 @@ METRICS = {
     "scenes": 32,
     "context_views": {"1": SCORES, "3": {**SCORES, "psnr": 23.5}},
     "baselines": {"mean_field": {**SCORES, "psnr": 14.25}},
-    "training": {"scenes": 4, "step": 20, "minutes": 119.9},
+    "training": {"scenes": 4, "machine": "Some CPU, 1 thread", "step": 20, "minutes": 119.9},
     "mesh": {"context_views": 3, "mask_iou": 0.875, "mean_field": {"mask_iou": 0.5}},
 }
 
@@ -102,7 +102,7 @@ def test_every_file_of_a_model_is_packaged(shipped):
 def test_its_card_gives_data_budget_figures_and_limits(shipped):
     card = (shipped / "tiny" / "README.md").read_text()
     assert card.startswith("---\nlicense: apache-2.0\n") and "\n# tiny\n" in card
-    assert "`procedural` (chairs; made on the fly, seed 0), 4 scenes" in card and "0 steps in 120 minutes" in card
+    assert "`procedural` (chairs; made on the fly, seed 0), 4 scenes" in card and "0 steps in 120 minutes (Some CPU, 1 thread)" in card
     assert "| 1 context view | 21.24 | 0.812 |" in card and "| mean field | 14.25 | 0.812 |" in card
     assert "51 unseen scenes" in card and "IoU 0.875" in card and "/a/place" not in card
     assert "with 1 to 3 context views" in card and "sphere at [0.0, 0.0, 0.0] of radius 1" in card

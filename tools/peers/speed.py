@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from hypernerf.cli.benchmark import machine
 from hypernerf.cli.benchmark_run import CPU, REFERENCE, first_unseen
 from hypernerf.cli.common import Parser, console, parse_config, write_json
 from hypernerf.cli.fit import load_training
+from hypernerf.cli.machine import machine
 from hypernerf.cli.session import load_run
 from hypernerf.cli.timing import medians
 from hypernerf.config import apply_overrides, from_dict, load_yaml, to_dict

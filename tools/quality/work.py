@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from hypernerf.cli.benchmark import machine
 from hypernerf.cli.common import write_json
+from hypernerf.cli.machine import machine
 from hypernerf.config import load_yaml
 from hypernerf.files import make_folder
 
