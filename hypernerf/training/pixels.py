@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 @dataclass(frozen=True)
 class DrawnPixels:
-    """Flat pixel numbers of one view, and their importance: sums of f * importance are right for the mean of f over the image."""
+    """Flat pixel numbers of one view, and their importance: f * importance has the mean that f has over the image."""
 
     pixels: Int[np.ndarray, ray]
     importance: Float[np.ndarray, ray]
