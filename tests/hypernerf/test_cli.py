@@ -266,8 +266,9 @@ def test_reconstruct_adapts_and_says_what_it_brought(run, tmp_path):
     forward = tmp_path / "b.field.safetensors"
     run_tool("reconstruct", run, "--scene", "test-chairs-00001", "--views", 0, 2, "-o", forward)
     first, second = load_scene_file(scene).weights, load_scene_file(forward).weights
-    same = all(torch.equal(value, second.tensors[name]) for name, value in first.tensors.items())
-    assert same == (int(kept) == 0)
+    # the two processes may sum in different orders, which can turn the last of the file's 11 bits
+    moved = max(float((value - second.tensors[name]).abs().max() / value.abs().max()) for name, value in first.tensors.items())
+    assert moved < 2e-3 if int(kept) == 0 else moved > 0
     code, _, error = run_tool("reconstruct", run, "--scene", "test-chairs-00001", "--adapt", -1, "-o", scene)
     assert code == 2 and "--adapt" in error
 
