@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
+from torch.nn.functional import max_pool2d
+
+# An image's height in the distance from a silhouette that is near to it: 2 of 64 pixels. There a fifth of the pixels have
+# four fifths of a trained model's squared error, with 3 context views.
+NEAR = 32
 
 
 @dataclass(frozen=True)
@@ -16,24 +23,32 @@ class DrawnPixels:
     importance: Float[np.ndarray, ray]
 
 
+def silhouette_edges(inside: Bool[np.ndarray, "view row column"]) -> Bool[np.ndarray, "view row column"]:
+    """Pixels near to one that the object covers and to one that it does not."""
+    covered, reach = torch.from_numpy(inside)[:, None].float(), max(1, inside.shape[1] // NEAR)
+    near, near_rest = (max_pool2d(x, 2 * reach + 1, stride=1, padding=reach) > 0 for x in (covered, 1 - covered))
+    return (near & near_rest)[:, 0].numpy()
+
+
 def draw_pixels(
-    inside: Bool[np.ndarray, pixel] | None, pixels: int, count: int, foreground: float, rng: np.random.Generator
+    groups: Sequence[tuple[Bool[np.ndarray, pixel], float]], pixels: int, count: int, rng: np.random.Generator
 ) -> DrawnPixels:
-    """`count` of an image's `pixels`: a share `foreground` of them on the object, where it is known, the rest anywhere.
+    """`count` of an image's `pixels`: of each group, if it has any, its share; the rest anywhere.
 
     Importance is 1 / (pixels * density), where density is that of the whole sample (the balance heuristic: Veach & Guibas 1995),
     so that a loss's expectation is that over all pixels alike: a field that is unsure whether a ray meets the object would else
-    be paid for saying that it does. Its mean is 1 in expectation. With `foreground` 1, background never counts.
+    be paid for saying that it does. Its mean is 1 in expectation. If shares add up to 1, what is in no group never counts.
 
     Args:
-        inside: pixels on the object; None: not known.
+        groups: pixels, which may be in several groups, and the share of the sample to be drawn among them.
     """
-    drawn = rng.integers(0, pixels, count)
-    within = np.flatnonzero(inside) if inside is not None else drawn[:0]
-    share = round(count * foreground) if len(within) else 0
-    if not share:
-        return DrawnPixels(drawn, np.ones(count, np.float32))
-    drawn[:share] = rng.choice(within, share)
-    density = np.full(count, (count - share) / count / pixels)
-    density[inside[drawn]] += share / count / len(within)  # type: ignore[index]
-    return DrawnPixels(drawn, (1 / (pixels * density)).astype(np.float32))
+    drawn, density, first = rng.integers(0, pixels, count), np.zeros(pixels), 0
+    for group, share in groups:
+        among = np.flatnonzero(group)
+        several = min(round(count * share), count - first) if len(among) else 0
+        if several:
+            drawn[first : first + several] = rng.choice(among, several)
+            density[among] += several / count / len(among)
+            first += several
+    density += (count - first) / count / pixels
+    return DrawnPixels(drawn, (1 / (pixels * density[drawn])).astype(np.float32))

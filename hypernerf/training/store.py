@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,7 +14,8 @@ from torch import Tensor
 from ..geometry import camera_rays, estimate_scene_sphere, normalize_cameras
 from ..types import Cameras, ContextViews, InputError, RayBundle, SceneBatch, SceneTransform, SceneViews
 from .hull import draw_hull_points, pack_hull, visual_hull
-from .pixels import DrawnPixels, draw_pixels
+from .mirror import mirror_scenes
+from .pixels import DrawnPixels, draw_pixels, silhouette_edges
 
 
 @dataclass(frozen=True)
@@ -101,15 +103,19 @@ def context_views(scenes: Sequence[StoredScene], views: Sequence[int]) -> Contex
     )
 
 
+AT_EDGE = 5 / 8  # of the rays on the object and at its silhouette: at the silhouette
+
+
 @dataclass(frozen=True)
 class BatchConfig:
     scenes: int = 64  # many scenes and few rays each: what the hypernetwork learns from is the variety of scenes
     rays: int = 64  # a scene
     views: int = 4  # a scene's rays come from this many of its views
     context: tuple[int, int] = (1, 3)  # fewest and most context views; drawn anew for each step
-    foreground: float = 0.5  # share of rays on the object, where masks tell; each counts the less for it
+    foreground: float = 0.8  # share of rays on the object and at its silhouette, where masks tell; each counts the less for it
     hull_points: int = 256  # a scene; see `LossConfig.hull`
     swap_colors: bool = False  # red, green and blue of each scene change places at random: six times the scenes
+    mirror: Literal["none", "x", "y", "z"] = "none"  # axis across which half of the scenes, at random, are mirrored
 
     def __post_init__(self) -> None:
         low, high = self.context
@@ -133,6 +139,7 @@ class DrawnScene:
     importance: Float[np.ndarray, "target ray"]
     hull: tuple[Float[Tensor, "point 3"], Float[Tensor, point]] | None  # points, and whether each is inside
     order: Int[np.ndarray, 3]
+    mirrored: bool
 
 
 def draw_scene(scene: StoredScene, context: int, config: BatchConfig, rng: np.random.Generator) -> DrawnScene:
@@ -142,8 +149,9 @@ def draw_scene(scene: StoredScene, context: int, config: BatchConfig, rng: np.ra
     pixels = _draw_scene_pixels(scene, targets, config, rng)
     hull = None if scene.hull is None else draw_hull_points(scene.hull, config.hull_points, rng)
     order = rng.permutation(3) if config.swap_colors else np.arange(3)
+    mirrored = config.mirror != "none" and bool(rng.random() < 0.5)
     numbers, importance = (np.stack([getattr(one, name) for one in pixels]) for name in ("pixels", "importance"))
-    return DrawnScene(scene, read, targets, moment, numbers, importance, hull, order)
+    return DrawnScene(scene, read, targets, moment, numbers, importance, hull, order, mirrored)
 
 
 def assemble(drawn: Sequence[DrawnScene], masks: bool, hulls: bool) -> SceneBatch:
@@ -196,7 +204,10 @@ def sample_batch(
         for slot in (range(config.scenes) if slots is None else slots)
     ]
     masks, hulls = (all(getattr(scene, name) is not None for scene in every) for name in ("masks", "hull"))
-    return assemble(drawn, masks, hulls)
+    batch = assemble(drawn, masks, hulls)
+    if config.mirror == "none":
+        return batch
+    return mirror_scenes(batch, torch.tensor([d.mirrored for d in drawn]), "xyz".index(config.mirror))
 
 
 def draw_jitter(seed: int, step: int, slots: Sequence[int], rays: int, samples: int) -> Float[Tensor, "slot ray sample"]:
@@ -231,6 +242,10 @@ def _values_at(images: Sequence[Tensor], views: Sequence[np.ndarray], pixels: Te
 
 def _draw_scene_pixels(scene: StoredScene, views: np.ndarray, config: BatchConfig, rng: np.random.Generator) -> list[DrawnPixels]:
     """Of each of the views."""
-    count, size = config.rays // config.views, scene.images.shape[1] * scene.images.shape[2]
-    masks = [None if scene.masks is None else scene.masks[view].flatten().numpy() > 0 for view in views]
-    return [draw_pixels(mask, size, count, config.foreground, rng) for mask in masks]
+    count, pixels = config.rays // config.views, scene.images[0, ..., 0].numel()
+    if scene.masks is None:
+        return [draw_pixels([], pixels, count, rng) for _ in views]
+    inside = scene.masks[torch.from_numpy(views)].numpy() > 0
+    shares = (config.foreground * AT_EDGE, config.foreground * (1 - AT_EDGE))
+    pairs = zip(silhouette_edges(inside), inside, strict=True)
+    return [draw_pixels(list(zip((one.ravel() for one in pair), shares, strict=True)), pixels, count, rng) for pair in pairs]

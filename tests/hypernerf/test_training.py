@@ -27,7 +27,7 @@ from hypernerf.training.geometry_metrics import chamfer_l1, grid_centers, grid_i
 from hypernerf.training.losses import LossConfig, reconstruction_loss
 from hypernerf.training.metrics import lpips_metric, psnr, ssim
 from hypernerf.training.objective import looked_at
-from hypernerf.training.pixels import draw_pixels
+from hypernerf.training.pixels import draw_pixels, silhouette_edges
 from hypernerf.training.schedule import learning_rate_factor
 from hypernerf.training.store import BatchConfig, context_views, draw_jitter, sample_batch, with_hulls
 from hypernerf.types import InputError, RenderOutput
@@ -159,32 +159,48 @@ def test_colors_change_places_scene_by_scene_and_nothing_else_changes(stored):
         assert torch.equal(swapped.target_colors[scene], plain.target_colors[scene][:, order])
 
 
-def test_half_of_the_rays_meet_the_object(stored):
-    def touched(masks: torch.Tensor) -> float:  # pixels that the object covers at least in part
-        return (masks > 0).float().mean().item()
-
-    means = [touched(sample_batch(stored, BatchConfig(scenes=4, rays=32), 0, s).target_masks) for s in range(6)]
-    share = np.mean([touched(s.masks) for s in stored])
-    assert np.mean(means) == pytest.approx(0.5 + 0.5 * share, abs=0.1)
+def test_rays_are_drawn_at_silhouettes_on_the_object_and_anywhere(stored):
+    touched = [(scene.masks > 0).numpy() for scene in stored]  # pixels that the object covers at least in part
+    at_edge = np.mean([one[silhouette_edges(one)].mean() for one in touched])
+    means = [(sample_batch(stored, BatchConfig(scenes=4, rays=40), 0, s).target_masks > 0).float().mean() for s in range(12)]
+    assert np.mean(means) == pytest.approx(0.5 * at_edge + 0.3 + 0.2 * np.mean(touched), abs=0.05)
 
 
-@pytest.mark.parametrize("foreground", [0.0, 0.3, 0.5, 0.9])
-def test_importance_makes_up_for_rays_on_the_object(foreground):
+@pytest.mark.parametrize("shares", [(0.0, 0.0), (0.3, 0.0), (0.0, 0.5), (0.3, 0.4), (0.5, 0.3)])
+def test_importance_makes_up_for_where_rays_are_drawn(shares):
     rng = np.random.default_rng(3)
-    inside, values = rng.random(40) < 0.25, rng.normal(size=40)
-    drawn = [draw_pixels(inside, 40, 10, foreground, rng) for _ in range(20_000)]
+    inside, edge, values = rng.random(40) < 0.25, rng.random(40) < 0.2, rng.normal(size=40)
+    assert (inside & edge).any() and (inside & ~edge).any() and (~inside & edge).any()
+    groups = list(zip((inside, edge), shares, strict=True))
+    drawn = [draw_pixels(groups, 40, 10, rng) for _ in range(20_000)]
     estimates = np.array([(values[one.pixels] * one.importance).mean() for one in drawn])
     error = estimates.std() / len(estimates) ** 0.5
-    assert estimates.mean() == pytest.approx(values.mean(), abs=4 * error) and error < 0.01
+    assert estimates.mean() == pytest.approx(values.mean(), abs=4 * error) and error < 0.012
     assert np.mean([one.importance.mean() for one in drawn]) == pytest.approx(1, abs=0.01)
-    on_object = np.mean([inside[one.pixels].mean() for one in drawn])
-    assert on_object == pytest.approx(foreground + (1 - foreground) * inside.mean(), abs=0.01)
+    rest = 1 - sum(shares)
+    for group, there in ((inside, edge), (edge, inside)):
+        own, other = shares if group is inside else shares[::-1]
+        expected = own + other * (group & there).sum() / there.sum() + rest * group.mean()
+        assert np.mean([group[one.pixels].mean() for one in drawn]) == pytest.approx(expected, abs=0.01)
 
 
-@pytest.mark.parametrize("inside", [None, np.zeros(40, bool)])
-def test_all_pixels_count_alike_where_no_object_is_known_or_seen(inside):
-    drawn = draw_pixels(inside, 40, 10, 0.5, np.random.default_rng(0))
-    assert (drawn.importance == 1).all() and np.ptp(drawn.pixels) > 10
+@pytest.mark.parametrize("groups", [[], [(np.zeros(40, bool), 0.5)]])
+def test_all_pixels_count_alike_where_no_object_is_known_or_seen(groups):
+    drawn = draw_pixels(groups, 40, 10, np.random.default_rng(0))
+    assert drawn.importance == pytest.approx(1) and np.ptp(drawn.pixels) > 10
+
+
+@pytest.mark.parametrize(("size", "reach"), [(64, 2), (20, 1)])
+def test_edges_are_what_is_near_to_both_sides_of_a_silhouette(size, reach):
+    inside = np.random.default_rng(1).random((2, size, size)) < 0.02
+    inside[:, 3:9, 4:15] = True
+    edges = silhouette_edges(inside)
+    for view, row, column in np.ndindex(*edges.shape):
+        around = inside[view, max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1]
+        assert edges[view, row, column] == (around.any() and not around.all())
+    assert (
+        not silhouette_edges(np.zeros((1, size, size), bool)).any() and not silhouette_edges(np.ones((1, size, size), bool)).any()
+    )
 
 
 def test_the_learning_rate_warms_up_and_ends_at_nothing():
