@@ -106,7 +106,7 @@ def test_a_batch_is_a_function_of_seed_and_step(stored):
 
 
 def test_a_place_of_a_batch_is_the_same_whoever_draws_the_others(stored):
-    config = BatchConfig(scenes=5, rays=16, swap_colors=True)
+    config = BatchConfig(scenes=5, rays=16, swap_colors=True, mirror="y")
     scenes = with_hulls(stored)
     whole, part, one = (sample_batch(scenes, config, 5, 7, slots) for slots in (None, range(2, 5), [3]))
     for other, places in ((part, [2, 3, 4]), (one, [3])):
