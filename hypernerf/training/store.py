@@ -139,7 +139,7 @@ class DrawnScene:
     importance: Float[np.ndarray, "target ray"]
     hull: tuple[Float[Tensor, "point 3"], Float[Tensor, point]] | None  # points, and whether each is inside
     order: Int[np.ndarray, 3]
-    mirrored: bool
+    mirrored: bool  # whether the batch shows all of it so
 
 
 def draw_scene(scene: StoredScene, context: int, config: BatchConfig, rng: np.random.Generator) -> DrawnScene:
