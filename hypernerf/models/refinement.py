@@ -129,7 +129,7 @@ def context_rays(context: ContextViews, count: int) -> ContextRays:
     if count >= pixels:
         shares = torch.full(colors.shape[:3], 1 / pixels, device=colors.device)
     else:
-        chance = _chances(context).flatten(2)
+        chance = ray_chances(context).flatten(2)
         # the smallest of exponential variates are a sample by chance without replacement, and the next one tells how probable
         # each of them was (bottom-k sketches: Cohen & Kaplan 2007)
         noise = torch.empty(pixels).exponential_(generator=torch.Generator().manual_seed(0)).to(colors.device)
@@ -143,7 +143,7 @@ def context_rays(context: ContextViews, count: int) -> ContextRays:
     return ContextRays(rays, colors.flatten(1, 2), shares.flatten(1))
 
 
-def _chances(context: ContextViews) -> Float[Tensor, "scene view row column"]:
+def ray_chances(context: ContextViews) -> Float[Tensor, "scene view row column"]:
     """How often a pixel is taken, against one of the object. Far from the object rays meet nothing that could be corrected."""
     seen = (context.images - context.background[:, None, None, None]).abs().amax(-1) > FOREGROUND / 4
     reach = max(1, seen.shape[2] // NEAR)

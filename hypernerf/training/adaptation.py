@@ -2,24 +2,27 @@
 
 One forward pass has seen thousands of scenes but weighs these images only once. What is changed here is a copy of the
 hypernetwork, its scene code held fixed: that generalises to unseen views better than changing the written weights
-themselves, and far better than changing the code (docs/recipe.md has the figures).
+themselves, and far better than changing the code (docs/recipe.md has the figures). What no image shows is held to what the
+forward pass predicts there: learning without forgetting (Li & Hoiem 2016), of one scene.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..fields import FieldWeights
-from ..geometry import camera_rays
 from ..models import Generator
 from ..rendering import OccupancyGrid, render_rays, scene_occupancy
-from ..types import Cameras, ContextViews, InputError, RayBundle
+from ..types import ContextViews, InputError, RayBundle
+from .adaptation_rays import AdaptationRays, DrawnRays, context_view_rays, divided, remembered_rays
+
+POOL = 1 << 13  # remembered rays, from which those of a step are drawn
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,15 @@ class AdaptConfig:
     learning_rate: float = 1e-3
     rays: int = 1024  # a step
     samples: int = 24  # a ray
+    remembered: int = 256  # rays a step of views that no image shows, which should stay as the forward pass predicted them
+    memory: float = 0.1  # what their squared error counts against that of the images; 0: nothing is remembered
     looks: int = 8  # at the held-out rays, evenly over the steps
     held_out: float = 0.1  # share of the rays, where there is one view only; else a whole view
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.rays, self.samples, self.looks) < 1 or self.steps < 0:
-            raise InputError("adaptation needs at least 1 ray, sample and look, and no negative number of steps")
+        if min(self.rays, self.samples, self.looks, self.remembered) < 1 or self.steps < 0 or self.memory < 0:
+            raise InputError("adaptation needs at least 1 ray, sample, look and remembered ray, and no negative memory or steps")
 
 
 @dataclass(frozen=True)
@@ -44,20 +49,6 @@ class Adaptation:
     weights: FieldWeights
     steps: int  # that were kept: those after which the held-out rays were predicted best
     held_out: tuple[tuple[int, float], ...]
-
-
-@dataclass(frozen=True)
-class _Rays:
-    """Rays [1, ray] with their colors [1, ray, 3]."""
-
-    rays: RayBundle
-    colors: Tensor
-
-    def __getitem__(self, index: Tensor) -> _Rays:
-        return _Rays(self.rays[:, index], self.colors[:, index])
-
-    def __len__(self) -> int:
-        return self.colors.shape[1]
 
 
 def adapt(
@@ -78,7 +69,7 @@ def adapt(
     if len(context.images) != 1:
         raise InputError(f"adaptation is of one scene at a time, not of {len(context.images)}")
     context = context.to(generator.device)
-    read, learn, check = _divided(context, config)
+    read, learn, check = divided(context, config.held_out, config.seed)
     best, curve = 0, [(0, _psnr(generator(read), check, context.background, config))]
 
     def look(step: int, weights: FieldWeights) -> None:
@@ -92,9 +83,9 @@ def adapt(
         on_step(2 * config.steps, 2 * config.steps)
         with torch.no_grad():
             return Adaptation(generator(context).rounded(), 0, tuple(curve))
-    total = config.steps + best
+    total, every = config.steps + best, context_view_rays(context)
     weights = _descend(
-        generator, context, _all_rays(context), config, best, lambda step, w: None, lambda s: on_step(config.steps + s, total)
+        generator, context, every, config, best, lambda step, w: None, lambda step: on_step(config.steps + step, total)
     )
     return Adaptation(weights.rounded(), best, tuple(curve))
 
@@ -102,7 +93,7 @@ def adapt(
 def _descend(
     generator: Generator,
     context: ContextViews,
-    learn: _Rays,
+    learn: AdaptationRays,
     config: AdaptConfig,
     steps: int,
     look: Callable[[int, FieldWeights], None],
@@ -113,21 +104,23 @@ def _descend(
     with torch.no_grad():
         code = generator.encode(context)
         draft = generator.draft(code)
-        # stays as it is: to find it anew costs as much as a step
-        correction = generator.refined(draft, context, code).minus(draft.weights)
+        refined = generator.refined(draft, context, code)
+        correction = refined.minus(draft.weights)  # stays as it is: to find it anew costs as much as a step
     changed = copy.deepcopy(generator)
     network = changed.hypernetwork.requires_grad_(True)
     optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
     looks = {math.ceil(config.steps * (i + 1) / config.looks) for i in range(config.looks)}
+    memory = remembered_rays(refined, context, POOL, config.samples, random) if config.memory else None
     weights = changed.generate(code).plus(correction)
     for step in range(1, steps + 1):
         if step % 25 == 1:
             occupancy = scene_occupancy(weights.map(Tensor.detach), 32)
-        batch = learn[torch.randint(len(learn), (config.rays,), generator=random)]
-        jitter = torch.rand(1, config.rays, config.samples, generator=random).to(generator.device)
-        output = render_rays(weights, batch.rays, context.background, config.samples, occupancy, jitter)
+        parts = [(1.0, learn.draw(config.rays, random))]
+        if memory is not None:
+            parts.append((config.memory, memory.draw(config.remembered, random)))
+        loss = _loss(weights, parts, context.background, config.samples, occupancy, random)
         optimizer.zero_grad(set_to_none=True)
-        (output.color - batch.colors).square().mean().backward()
+        loss.backward()
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * (0.55 + 0.45 * math.cos(math.pi * step / config.steps))
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0, foreach=True)
@@ -139,28 +132,26 @@ def _descend(
     return weights
 
 
-def _divided(context: ContextViews, config: AdaptConfig) -> tuple[ContextViews, _Rays, _Rays]:
-    """What the first run reads, the rays it learns from, and those it is checked on."""
-    rays, views = _all_rays(context), context.images.shape[1]
-    if views > 1:
-        cameras = context.cameras
-        fewer = Cameras(cameras.camera_to_world[:, :-1], cameras.intrinsics[:, :-1], cameras.height, cameras.width)
-        first = len(rays) // views * (views - 1)
-        index = torch.arange(len(rays))
-        return ContextViews(context.images[:, :-1], fewer, context.background), rays[index[:first]], rays[index[first:]]
-    order = torch.randperm(len(rays), generator=torch.Generator().manual_seed(config.seed))
-    count = max(1, round(config.held_out * len(rays)))
-    return context, rays[order[count:]], rays[order[:count]]
-
-
-def _all_rays(context: ContextViews) -> _Rays:
-    rays = camera_rays(context.cameras)
-    flat = RayBundle(rays.origins.reshape(1, -1, 3), rays.directions.reshape(1, -1, 3))
-    return _Rays(flat, context.images.reshape(1, -1, 3))
+def _loss(
+    weights: FieldWeights,
+    parts: Sequence[tuple[float, DrawnRays]],
+    background: Tensor,
+    samples: int,
+    occupancy: OccupancyGrid,
+    random: torch.Generator,
+) -> Tensor:
+    """The sum over parts of a factor times the mean squared error of the part's rays; all are rendered in one call."""
+    origins = torch.cat([drawn.rays.origins for _, drawn in parts], dim=1)
+    directions = torch.cat([drawn.rays.directions for _, drawn in parts], dim=1)
+    colors = torch.cat([drawn.colors for _, drawn in parts], dim=1)
+    shares = torch.cat([drawn.importance * (factor / drawn.importance.shape[1]) for factor, drawn in parts], dim=1)
+    jitter = torch.rand(*shares.shape, samples, generator=random).to(shares.device)
+    output = render_rays(weights, RayBundle(origins, directions), background, samples, occupancy, jitter)
+    return ((output.color - colors).square().mean(-1) * shares).sum()
 
 
 @torch.no_grad()
-def _psnr(weights: FieldWeights, check: _Rays, background: Tensor, config: AdaptConfig) -> float:
+def _psnr(weights: FieldWeights, check: AdaptationRays, background: Tensor, config: AdaptConfig) -> float:
     occupancy: OccupancyGrid = scene_occupancy(weights, 32)
     error = sum(
         (render_rays(weights, part.rays, background, config.samples, occupancy).color - part.colors).square().sum()
