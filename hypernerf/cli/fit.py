@@ -17,7 +17,7 @@ from scenes.source import SourceConfig
 from ..config import apply_overrides, dump_yaml, load_yaml
 from ..export import Row, comparison_sheet, save_image
 from ..files import make_folder, remove_leftovers, write_atomically
-from ..memory import keep_freed_memory
+from ..memory import keep_freed_memory, release_freed_memory
 from ..training import (
     Experiment,
     StepReport,
@@ -127,6 +127,7 @@ def _fit(settings: Settings, folder: Path, options: argparse.Namespace, team: Al
             refuse_changes(checkpoint.state["facts"], facts, allowed, folder)
             trainer.resume(checkpoint)
             console.print(f"resumed at step {trainer.step}, {trainer.minutes:.1f} minutes in")
+        release_freed_memory()
         if team.writes:
             _begin_log(folder, trainer.step if checkpoint is not None else None)
             write_atomically(folder / "config.yaml", lambda path: path.write_text(dump_yaml(settings.to_dict())))
