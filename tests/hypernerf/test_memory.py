@@ -60,8 +60,8 @@ with open("/proc/self/statm") as file:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator")
 def test_what_lies_free_between_blocks_is_handed_back():
-    def pages(mode):
+    def megabytes(mode):
         done = subprocess.run([sys.executable, "-c", RELEASE, mode], capture_output=True, text=True, check=True)
         return int(done.stdout) * resource.getpagesize() / 2**20
 
-    assert pages("keep") - pages("release") > 48  # of 64 MB
+    assert megabytes("keep") - megabytes("release") > 48  # of 64 MB
