@@ -56,18 +56,24 @@ def orbit_cameras(
     return Cameras(look_at(positions, target, up), intrinsics, height, width)
 
 
+def projections(cameras: Cameras) -> Float[Tensor, "*batch 3 4"]:
+    """Matrices that take points (x, y, z, 1) to (u depth, v depth, depth), u and v as `project` gives them."""
+    rotation, position = cameras.camera_to_world[..., :3, :3], cameras.camera_to_world[..., :3, 3:]
+    fx, fy, cx, cy = cameras.intrinsics[..., None].unbind(-2)
+    right, down, forward = rotation.unbind(-1)
+    # K [R^T | -R^T p] in shares of the image
+    rows = torch.stack(
+        [(fx * right + cx * forward) / cameras.width, (fy * down + cy * forward) / cameras.height, forward], dim=-2
+    )
+    return torch.cat([rows, -rows @ position], dim=-1)
+
+
 def project(points: Float[Tensor, "point 3"], cameras: Cameras) -> Float[Tensor, "*batch point 2"]:
     """Where points appear: (x, y) as a share of image width and height, (0, 0) the upper left corner, (1, 1) the lower right.
 
     Points behind a camera land far outside its image.
     """
-    rotation, position = cameras.camera_to_world[..., :3, :3], cameras.camera_to_world[..., :3, 3:]
-    fx, fy, cx, cy = cameras.intrinsics[..., None].unbind(-2)
-    # rows of K [R^T | -R^T p] in shares of the image: one product takes points to (x depth, y depth, depth)
-    right, down, forward = rotation.unbind(-1)
-    rows = torch.stack(
-        [(fx * right + cx * forward) / cameras.width, (fy * down + cy * forward) / cameras.height, forward], dim=-2
-    )
-    x, y, depth = (rows @ points.T - rows @ position).unbind(-2)
+    rows, shift = projections(cameras).split([3, 1], dim=-1)
+    x, y, depth = (rows @ points.T + shift).unbind(-2)
     shares = torch.stack([x, y], dim=-1) / depth.clamp_min(1e-3)[..., None]
     return torch.where((depth > 1e-3)[..., None], shares, 9.0)

@@ -135,9 +135,9 @@ class Generator(nn.Module):
         return next(self.parameters()).device
 
     def use_backend(self, name: str) -> None:
-        """Which code reads the colors seen (see `gathered_product`) and renders for `refined`. `auto` at first."""
+        """Which code looks at the views, reads the colors seen and renders for `refined`. `auto` at first."""
         for module in self.modules():
-            if isinstance(module, SeenReader | Refinement):
+            if isinstance(module, Lift | SeenReader | Refinement):
                 module.backend = name
 
     def encode(self, context: ContextViews) -> SceneCode:

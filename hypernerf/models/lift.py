@@ -11,8 +11,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..geometry import cell_points, project
+from ..ops import COLORS, Looks, colors_seen, looks, sample_images
 from ..types import ContextViews, InputError, require_within
-from .seen import COLORS, Looks, ball_cells, block_reader, look, looks, sample_images
+from .seen import ball_cells, block_reader
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Lift(nn.Module):
         stride: of the finest stage.
     """
 
+    backend = "auto"  # of `colors_seen`: see `Generator.use_backend`
+
     def __init__(self, config: LiftConfig, stages: Sequence[int], stride: int) -> None:
         super().__init__()
         self.config, self.stride = config, stride
@@ -87,7 +90,7 @@ class Lift(nn.Module):
     def forward(self, context: ContextViews, stages: Sequence[Float[Tensor, "image channel rows columns"]]) -> Lifted:
         """`stages` as `ImageEncoder.stages` gives them for the context's images."""
         learned = self.sampled(context, stages)
-        return self.fused(learned.mean(1), learned.amax(1), look(context, self.fine_points))
+        return self.fused(learned.mean(1), learned.amax(1), colors_seen(context, self.fine_points, self.backend))
 
     def sampled(self, context: ContextViews, stages: Sequence[Tensor]) -> Float[Tensor, "scene view channel point"]:
         """Each view's features at the coarse grid's points."""
@@ -108,7 +111,7 @@ class Lift(nn.Module):
         most: Float[Tensor, "scene channel point"],
         seen: Float[Tensor, "scene place color"],
     ) -> Lifted:
-        """From the mean and the maximum of `sampled` over all views, and from `look`."""
+        """From the mean and the maximum of `sampled` over all views, and from `colors_seen`."""
         size = self.config.resolution
         volume = torch.cat([mean, most], dim=1)
         mixed = (project_channels(self.mix.weight, volume) + self.mix.bias[:, None]).unflatten(-1, (size, size, size))

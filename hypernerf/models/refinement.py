@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from ..fields import FieldSpec, FieldWeights
 from ..geometry import camera_rays
+from ..ops import FOREGROUND, LEAST
 from ..rendering import OccupancyGrid, render_rays
 from ..rendering.occupancy import dilated
 from ..types import ContextViews, InputError, RayBundle, require_within
 from .convolution import Convolution2d, Convolution3d
-from .seen import FOREGROUND, LEAST, ball_cells
+from .seen import ball_cells
 
 GAIN = 3e3  # takes a trained generator's gradients to a deviation near 0.2
 STEEP = 10.0  # beside them stand their logarithms, nearly: asinh(STEEP * GAIN * gradient)
@@ -123,10 +124,10 @@ def context_rays(context: ContextViews, count: int) -> ContextRays:
 
     Which are taken is a function of the images alone, so that a step of training can be repeated.
     """
-    every = camera_rays(context.cameras)
-    origins, directions, colors = (t.flatten(2, 3) for t in (every.origins, every.directions, context.images))
+    colors = context.images.flatten(2, 3)
     pixels = colors.shape[2]
     if count >= pixels:
+        chosen = torch.arange(pixels, device=colors.device).expand(colors.shape[:3])
         shares = torch.full(colors.shape[:3], 1 / pixels, device=colors.device)
     else:
         chance = ray_chances(context).flatten(2)
@@ -137,9 +138,9 @@ def context_rays(context: ContextViews, count: int) -> ContextRays:
         chosen = smallest.indices[..., :-1]
         shares = -1 / torch.expm1(-chance.gather(2, chosen) * smallest.values[..., -1:])
         shares = shares / shares.sum(2, keepdim=True)
-        index = chosen[..., None].expand(-1, -1, -1, 3)
-        origins, directions, colors = (t.gather(2, index) for t in (origins, directions, colors))
-    rays = RayBundle(origins.flatten(1, 2), directions.flatten(1, 2))
+        colors = colors.gather(2, chosen[..., None].expand(-1, -1, -1, 3))
+    rays = camera_rays(context.cameras, chosen)
+    rays = RayBundle(rays.origins.flatten(1, 2), rays.directions.flatten(1, 2))
     return ContextRays(rays, colors.flatten(1, 2), shares.flatten(1))
 
 

@@ -9,71 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..geometry import cell_points, project
-from ..ops import gathered_product
-from ..types import ContextViews
-
-COLORS = 8  # mean color, its deviation, the least foreground, share of views that look
-LEAST = 6  # which of them is the least foreground: -1 where a view shows background, 0 where none does
-FOREGROUND = 0.1  # difference from the background at which a color certainly is not it
+from ..geometry import cell_points
+from ..ops import COLORS, gathered_product
 
 
 def ball_cells(size: int) -> Int[Tensor, place]:
     """Which of size^3 cells, x fastest, are inside of the scene sphere, where alone anything is ever asked for."""
     return torch.nonzero(cell_points(size).norm(dim=-1) <= 1.05)[:, 0]
-
-
-@dataclass(frozen=True)
-class Looks:
-    """What each view shows at points: colors in -1..1, foreground - 1, both 0 outside of the image, and what is inside of it."""
-
-    colors: Float[Tensor, "scene view 3 place"]
-    foreground: Float[Tensor, "scene view 1 place"]
-    inside: Float[Tensor, "scene view place"]
-
-
-@torch.no_grad()
-def looks(context: ContextViews, points: Float[Tensor, "place 3"]) -> Looks:
-    """View by view."""
-    where = project(points, context.cameras).flatten(0, 1)
-    distance = (context.images - context.background[:, None, None, None]).abs().amax(-1, keepdim=True)
-    foreground = (distance / FOREGROUND).clamp_max(1)
-    images = torch.cat([context.images * 2 - 1, foreground - 1], dim=-1).flatten(0, 1).permute(0, 3, 1, 2)
-    values = sample_images(images, where).unflatten(0, context.images.shape[:2])  # 0 outside of an image: no objection
-    inside = ((where > 0) & (where < 1)).all(-1).to(values.dtype).unflatten(0, context.images.shape[:2])
-    return Looks(values[:, :, :3], values[:, :, 3:], inside)
-
-
-@torch.no_grad()
-def look(context: ContextViews, points: Float[Tensor, "place 3"]) -> Float[Tensor, "scene place color"]:
-    """Colors in -1..1, and 0 where no view looks."""
-    each = looks(context, points)
-    mean = each.colors.mean(1)
-    squares = (each.colors - mean[:, None]).square().mean(1)
-    return summary(mean, squares, each.foreground.amin(1), each.inside.mean(1))
-
-
-def summary(
-    mean: Float[Tensor, "scene 3 place"],
-    squares: Float[Tensor, "scene 3 place"],
-    least: Float[Tensor, "scene 1 place"],
-    inside: Float[Tensor, "scene place"],
-) -> Float[Tensor, "scene place color"]:
-    """All views' mean color and mean squared distance from it, least foreground and share of views, as readers take them."""
-    return torch.cat([mean, (squares + 1e-6).sqrt(), least, inside[:, None]], dim=1).transpose(1, 2).contiguous()
-
-
-def sample_images(
-    images: Float[Tensor, "image channel rows columns"], where: Float[Tensor, "image point 2"]
-) -> Float[Tensor, "image channel point"]:
-    """Bilinear values at shares of width and height; 0 outside."""
-    return nn.functional.grid_sample(images, (where * 2 - 1)[:, None], padding_mode="zeros", align_corners=False)[:, :, 0]
 
 
 class SeenReader(nn.Module):

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..ops import Looks, summary
 from ..types import ContextViews, InputError
 from .generator import Generator, SceneCode
-from .seen import Looks, summary
 from .set_encoder import RecurrentSetEncoder
 
 

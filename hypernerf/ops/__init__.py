@@ -2,11 +2,13 @@
 
 from .backends import BACKENDS, pick_backend
 from .batched_mlp import batched_mlp, encoded_mlp
+from .colors_seen import COLORS, FOREGROUND, LEAST, Looks, colors_seen, looks, sample_images, summary
 from .encodings import frequency_encoding, sample_planes, sample_volume
 from .gathered_product import gathered_product
 from .volrend import composite, volume_weights
 
 __all__ = [
-    "BACKENDS", "batched_mlp", "composite", "encoded_mlp", "frequency_encoding", "gathered_product", "pick_backend",
-    "sample_planes", "sample_volume", "volume_weights",
+    "BACKENDS", "COLORS", "FOREGROUND", "LEAST", "Looks", "batched_mlp", "colors_seen", "composite", "encoded_mlp",
+    "frequency_encoding", "gathered_product", "looks", "pick_backend", "sample_images", "sample_planes", "sample_volume",
+    "summary", "volume_weights",
 ]  # fmt: skip

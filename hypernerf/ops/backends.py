@@ -33,6 +33,11 @@ def pick_backend(name: str, device: torch.device) -> ModuleType:
     return _module(name)
 
 
+def is_compiled(name: str, device: torch.device) -> bool:
+    """Whether a backend's code is the compiled C of ops/native. Raises as `pick_backend` does."""
+    return pick_backend(name, device).__name__.endswith(("._cpu", "._cpu_bf16"))
+
+
 def _module(name: str) -> ModuleType:
     return importlib.import_module(BACKENDS[name], __package__)
 

@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from . import _cpu_gathered, _torch
-from .backends import pick_backend
+from .backends import is_compiled
 
 
 def gathered_product(
@@ -25,5 +25,4 @@ def gathered_product(
     Raises:
         InputError: unknown backend, or one that cannot run here.
     """
-    compiled = pick_backend(backend, values.device).__name__.endswith(("._cpu", "._cpu_bf16"))
-    return (_cpu_gathered if compiled else _torch).gathered_product(values, source, weight)
+    return (_cpu_gathered if is_compiled(backend, values.device) else _torch).gathered_product(values, source, weight)

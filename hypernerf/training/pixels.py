@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 
 # An image's height in the distance from a silhouette that is near to it: 2 of 64 pixels. There a fifth of the pixels have
 # four fifths of a trained model's squared error, with 3 context views.
@@ -24,15 +24,16 @@ class DrawnPixels:
 def silhouette_edges(inside: Bool[np.ndarray, "view row column"]) -> Bool[np.ndarray, "view row column"]:
     """Pixels near to one that the object covers and to one that it does not."""
     reach = max(1, inside.shape[1] // NEAR)
-    return _dilated(inside, reach) & _dilated(~inside, reach)
+    covered, free = 1, 2  # bits, dilated together
+    return _dilated(np.where(inside, np.uint8(covered), np.uint8(free)), reach) == covered | free
 
 
-def _dilated(mask: Bool[np.ndarray, "view row column"], reach: int) -> Bool[np.ndarray, "view row column"]:
-    """What is at most `reach` rows and columns from the mask. Of bytes this takes a tenth of a pooling layer's time."""
-    rows = mask.copy()
+def _dilated(bits: UInt8[np.ndarray, "view row column"], reach: int) -> UInt8[np.ndarray, "view row column"]:
+    """Each bit where it is set at most `reach` rows and columns away. Of bytes this takes a tenth of a pooling layer's time."""
+    rows = bits.copy()
     for step in range(1, reach + 1):
-        rows[:, step:] |= mask[:, :-step]
-        rows[:, :-step] |= mask[:, step:]
+        rows[:, step:] |= bits[:, :-step]
+        rows[:, :-step] |= bits[:, step:]
     result = rows.copy()
     for step in range(1, reach + 1):
         result[:, :, step:] |= rows[:, :, :-step]
@@ -52,13 +53,15 @@ def draw_pixels(
     Args:
         groups: pixels, which may be in several groups, and the share of the sample to be drawn among them.
     """
-    drawn, density, first = rng.integers(0, pixels, count), np.zeros(pixels), 0
+    drawn, rates, first = rng.integers(0, pixels, count), [], 0
     for group, share in groups:
         among = np.flatnonzero(group)
         several = min(round(count * share), count - first) if len(among) else 0
         if several:
-            drawn[first : first + several] = rng.choice(among, several)
-            density[among] += several / count / len(among)
+            drawn[first : first + several] = among[rng.integers(0, len(among), several)]
+            rates.append((group, several / count / len(among)))
             first += several
-    density += (count - first) / count / pixels
-    return DrawnPixels(drawn, (1 / (pixels * density[drawn])).astype(np.float32))
+    density = np.full(count, (count - first) / count / pixels)
+    for group, rate in rates:
+        density += rate * group[drawn]
+    return DrawnPixels(drawn, (1 / (pixels * density)).astype(np.float32))

@@ -223,7 +223,7 @@ def _reordered(values: Float[Tensor, "scene *place 3"], order: Int[Tensor, "scen
 
 def _draw_views(scene: StoredScene, count: int, rng: np.random.Generator, moment: float) -> Int[np.ndarray, view]:
     """Of a scene that moves, views of one moment."""
-    views = scene.views_at(moment)
+    views = np.arange(len(scene)) if scene.times is None else np.array(scene.views_at(moment))
     return rng.choice(views, count, replace=len(views) < count)
 
 

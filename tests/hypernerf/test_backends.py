@@ -29,7 +29,10 @@ def outputs_and_gradients(function, inputs, differentiable, dtype):
 
 
 def compare(function, inputs, tensors, backend, wanted=None):
-    """Gradients of those `tensors` whose numbers are `wanted`, of all by default; the others have none."""
+    """Gradients of those `tensors` whose numbers are `wanted`, of all by default; the others have none.
+
+    Where terms cancel so far that the reference itself, in float32, misses the tolerance, twice its error is allowed.
+    """
     wanted = sorted(range(len(tensors)) if wanted is None else wanted)
 
     def called_by(name):
@@ -43,9 +46,10 @@ def compare(function, inputs, tensors, backend, wanted=None):
 
     differentiable = [tensors[number] for number in wanted]
     found = outputs_and_gradients(called_by(backend), inputs, differentiable, torch.float32)
-    right = outputs_and_gradients(called_by("torch"), inputs, differentiable, torch.float64)
-    for one, other in zip(found, right, strict=True):
-        assert one.shape == other.shape and relative_error(one, other) < TOLERANCE
+    plain, right = (outputs_and_gradients(called_by("torch"), inputs, differentiable, d) for d in (torch.float32, torch.float64))
+    for one, usual, other in zip(found, plain, right, strict=True):
+        allowed = max(TOLERANCE, 2 * relative_error(usual, other))
+        assert one.shape == other.shape and relative_error(one, other) < allowed
 
 
 @given(

@@ -17,7 +17,8 @@ from hypernerf.models import (
     SetEncoderConfig,
 )
 from hypernerf.models.hypernetwork import Hypernetwork
-from hypernerf.models.seen import COLORS, ball_cells, block_reader, column_readers, look
+from hypernerf.models.seen import ball_cells, block_reader, column_readers
+from hypernerf.ops import COLORS, colors_seen
 from hypernerf.rendering import render_rays
 from hypernerf.types import Cameras, ContextViews, InputError, RayBundle
 from tests.conftest import orbit
@@ -180,12 +181,12 @@ def test_what_is_seen_tells_of_colors_and_of_emptiness():
     images = torch.ones(1, 3, 16, 16, 3)  # background
     images[:, :2] = torch.tensor([0.5, 0.0, 1.0])  # two views full of one color
     center = torch.zeros(1, 3)  # every view looks there
-    seen = look(dataclasses.replace(context, images=images), center)[0, 0]
+    seen = colors_seen(dataclasses.replace(context, images=images), center)[0, 0]
     assert torch.allclose(seen[:3], torch.tensor([1 / 3, -1 / 3, 1.0]), atol=1e-4)
     assert torch.allclose(seen[3:6], torch.tensor([2**0.5 / 3, 8**0.5 / 3, 0.0]), atol=2e-3)
     assert seen[6].item() == pytest.approx(-1) and seen[7].item() == 1  # one view sees background behind it
     full = dataclasses.replace(context, images=images[:, :1].expand(-1, 3, -1, -1, -1))
-    assert look(full, center)[0, 0, 6].item() == pytest.approx(0, abs=1e-5)
+    assert colors_seen(full, center)[0, 0, 6].item() == pytest.approx(0, abs=1e-5)
 
 
 def dense(seen, size):

@@ -9,7 +9,8 @@ from hypernerf.fields import FieldWeights
 from hypernerf.geometry import camera_rays
 from hypernerf.models import Generator, RefinementConfig
 from hypernerf.models.refinement import GAIN, context_rays, hull_cells
-from hypernerf.models.seen import COLORS, LEAST, ball_cells
+from hypernerf.models.seen import ball_cells
+from hypernerf.ops import COLORS, LEAST
 from hypernerf.rendering import render_rays
 from hypernerf.training import AdaptConfig, adapt
 from hypernerf.types import ContextViews, InputError, RayBundle

@@ -6,7 +6,7 @@
 
 #include "products.h"
 
-enum { GROUPS = 24, PART = 10 * GROUPS };
+enum { GROUPS = 24, PART = 10 * GROUPS, ROOM = 256 * GROUPS }; /* groups at a time, of a thread, and numbers laid out */
 
 typedef struct {
     long scenes, places, groups;
@@ -53,12 +53,18 @@ static void backward_groups(const Gathered *c, float *gradient, long scene, long
     product(ADD, depth, stride, count, (Left){rows, 1, depth}, above, stride, gradient, stride);
 }
 
+/* Groups laid out at a time. A gradient is read and written for each of these: where rows are short there is room for more. */
+static int at_once(const Gathered *c) {
+    const int depth = c->within * c->colors, times = c->d_outputs && depth && depth < ROOM / GROUPS ? ROOM / GROUPS / depth : 1;
+    return times * GROUPS < PART ? times * GROUPS : PART;
+}
+
 /* Runs forward, or with d_outputs backward. Parts' gradients are added in their order, whatever thread each came from. Returns 0,
    or 1 if memory is short. */
 int gathered_run(const Gathered *c) {
-    const int depth = c->within * c->colors, stride = WHOLE(c->channels), backward = c->d_outputs != NULL;
+    const int depth = c->within * c->colors, stride = WHOLE(c->channels), backward = c->d_outputs != NULL, most = at_once(c);
     const long parts = (c->groups + PART - 1) / PART, items = c->scenes * parts;
-    const size_t matrix = (size_t)depth * stride, per_thread = (size_t)GROUPS * (depth + stride);
+    const size_t matrix = (size_t)depth * stride, per_thread = (size_t)most * (depth + stride);
     float *turned = reserve(matrix), *scratch = reserve(c->threads * per_thread), *gradients = backward ? reserve(items * matrix) : NULL;
     const int failed = !turned || !scratch || (backward && !gradients);
     if (!failed) {
@@ -66,14 +72,14 @@ int gathered_run(const Gathered *c) {
             for (int ch = 0; ch < stride; ch++) turned[(size_t)i * stride + ch] = ch < c->channels ? c->weight[(size_t)ch * depth + i] : 0;
 #pragma omp parallel num_threads(c->threads)
         {
-            float *rows = scratch + thread_number() * per_thread, *result = rows + (size_t)GROUPS * depth;
-            memset(result, 0, (size_t)GROUPS * stride * sizeof(float));
+            float *rows = scratch + thread_number() * per_thread, *result = rows + (size_t)most * depth;
+            memset(result, 0, (size_t)most * stride * sizeof(float));
 #pragma omp for schedule(dynamic)
             for (long item = 0; item < items; item++) {
                 const long scene = item / parts, begin = item % parts * PART, end = begin + PART < c->groups ? begin + PART : c->groups;
                 if (backward) memset(gradients + item * matrix, 0, matrix * sizeof(float));
-                for (long at = begin; at < end; at += GROUPS) {
-                    const int count = end - at < GROUPS ? end - at : GROUPS;
+                for (long at = begin; at < end; at += most) {
+                    const int count = end - at < most ? end - at : most;
                     if (backward) backward_groups(c, gradients + item * matrix, scene, at, count, rows, result);
                     else forward_groups(c, turned, scene, at, count, rows, result);
                 }
