@@ -23,8 +23,11 @@ def camera_rays(cameras: Cameras, pixels: Int[Tensor, "*batch ray"] | None = Non
     row = torch.div(pixels, cameras.width, rounding_mode="floor") + 0.5
     fx, fy, cx, cy = (value[..., None] for value in intrinsics.unbind(-1))
     x, y = (column - cx) / fx, (row - cy) / fy
-    local = torch.stack([x, y, torch.ones_like(x)], dim=-1)
-    directions = torch.nn.functional.normalize(local @ pose[..., :3, :3].transpose(-1, -2), dim=-1)
+    # by hand: a batched product of matrices this small takes ten times as long
+    right, down, forward = (axis.unbind(-1) for axis in pose[..., None, :3, :3].unbind(-1))
+    parts = [r * x + d * y + f for r, d, f in zip(right, down, forward, strict=True)]
+    length = (parts[0].square() + parts[1].square() + parts[2].square()).sqrt()
+    directions = torch.stack([part / length for part in parts], dim=-1)
     origins = pose[..., None, :3, 3].expand_as(directions)
     if every:
         shape = (*directions.shape[:-2], cameras.height, cameras.width, 3)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..geometry import camera_rays
-from ..types import Cameras, InputError, require_within
+from ..types import Cameras, InputError, RayBundle, require_within
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,10 @@ class ImageEncoder(nn.Module):
         self, images: Float[Tensor, "scene view height width 3"], cameras: Cameras
     ) -> list[Float[Tensor, "image channel rows columns"]]:
         """Feature maps after each convolution, finest first; views of all scenes are one dimension, scene by scene."""
-        planes = images * 2 - 1
+        planes = images.permute(0, 1, 4, 2, 3) * 2 - 1
         if self.config.rays:
-            rays = camera_rays(cameras)
-            moment = torch.linalg.cross(rays.origins, rays.directions)
-            planes = torch.cat([planes, rays.directions, moment], dim=-1)
-        planes = planes.flatten(0, 1).permute(0, 3, 1, 2).contiguous()  # else each convolution rearranges its weights anew
+            planes = torch.cat([planes, _pluecker(camera_rays(cameras))], dim=2)
+        planes = planes.flatten(0, 1).contiguous()  # else each convolution rearranges its weights anew
         size = self.config.image_size
         if planes.shape[-2:] != (size, size):
             planes = nn.functional.interpolate(planes, (size, size), mode="bilinear", antialias=True)
@@ -80,3 +78,9 @@ class ImageEncoder(nn.Module):
     ) -> Float[Tensor, "scene view token channel"]:
         """The coarsest feature map's places as tokens."""
         return stages[-1].flatten(2).transpose(1, 2).unflatten(0, (-1, views))
+
+
+def _pluecker(rays: RayBundle) -> Float[Tensor, "scene view 6 height width"]:
+    """Direction d and moment o x d of each pixel's ray."""
+    (ox, oy, oz), (dx, dy, dz) = rays.origins.unbind(-1), rays.directions.unbind(-1)
+    return torch.stack([dx, dy, dz, oy * dz - oz * dy, oz * dx - ox * dz, ox * dy - oy * dx], dim=2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int
@@ -18,8 +19,12 @@ from ..geometry import cell_points
 from ..ops import COLORS, gathered_product
 
 
+@lru_cache
 def ball_cells(size: int) -> Int[Tensor, place]:
-    """Which of size^3 cells, x fastest, are inside of the scene sphere, where alone anything is ever asked for."""
+    """Which of size^3 cells, x fastest, are inside of the scene sphere, where alone anything is ever asked for.
+
+    Kept for the next who asks: not to be changed.
+    """
     return torch.nonzero(cell_points(size).norm(dim=-1) <= 1.05)[:, 0]
 
 
