@@ -36,6 +36,7 @@ from .timing import Timing, medians
 T = TypeVar("T")
 CPU = torch.device("cpu")
 SCENES = 32  # to take batches from
+SHORT = 25  # repeats of what takes some ten milliseconds and is slower at first
 REFERENCE = 512  # samples all along a ray: what a field's picture is taken to be
 EVERYWHERE = OccupancyGrid(torch.ones(1, 1, 1, 1, dtype=torch.bool))
 
@@ -170,7 +171,7 @@ def latency_rows(folder: str, repeats: int) -> list[Timing]:
     run = load_run(folder)
     context = context_views([_unseen_scene(run)], range(3))
     with torch.no_grad():
-        taken = medians({"auto": lambda: run.generator(context)}, CPU, repeats)["auto"]
+        taken = medians({"auto": lambda: run.generator(context)}, CPU, max(SHORT, repeats))["auto"]
     return [Timing("3 images to weights", "auto", 1e3 * taken)]
 
 

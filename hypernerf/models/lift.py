@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..geometry import cell_points, project
-from ..ops import COLORS, Looks, colors_seen, looks, sample_images
+from ..geometry import cell_points
+from ..ops import COLORS, Looks, colors_seen, features_seen, looks, sampled_features
 from ..types import ContextViews, InputError, require_within
 from .seen import ball_cells, block_reader
 
@@ -65,7 +65,7 @@ class Lift(nn.Module):
         stride: of the finest stage.
     """
 
-    backend = "auto"  # of `colors_seen`: see `Generator.use_backend`
+    backend = "auto"  # of looking at the views: see `Generator.use_backend`
 
     def __init__(self, config: LiftConfig, stages: Sequence[int], stride: int) -> None:
         super().__init__()
@@ -89,17 +89,14 @@ class Lift(nn.Module):
 
     def forward(self, context: ContextViews, stages: Sequence[Float[Tensor, "image channel rows columns"]]) -> Lifted:
         """`stages` as `ImageEncoder.stages` gives them for the context's images."""
-        learned = self.sampled(context, stages)
-        return self.fused(learned.mean(1), learned.amax(1), colors_seen(context, self.fine_points, self.backend))
+        maps, shift = self._merged(stages).unflatten(0, context.images.shape[:2]), self._shift(stages)
+        mean, most = features_seen(maps, context.cameras, self.points, shift, self.backend)
+        return self.fused(mean, most, colors_seen(context, self.fine_points, self.backend))
 
     def sampled(self, context: ContextViews, stages: Sequence[Tensor]) -> Float[Tensor, "scene view channel point"]:
         """Each view's features at the coarse grid's points."""
-        where = project(self.points, context.cameras).flatten(0, 1)
-        merged = self._merged(stages)
-        # feature i of the finest stage is centered on pixel stride * i, whose own center is at stride * i + 0.5
-        share = 0.5 - 0.5 / self.stride
-        shift = torch.tensor([share / merged.shape[-1], share / merged.shape[-2]], dtype=where.dtype, device=where.device)
-        return sample_images(merged, where + shift).unflatten(0, context.images.shape[:2])
+        maps = self._merged(stages).unflatten(0, context.images.shape[:2])
+        return sampled_features(maps, context.cameras, self.points, self._shift(stages))
 
     def looks(self, context: ContextViews) -> Looks:
         """What each view shows at the fine grid's points."""
@@ -121,6 +118,11 @@ class Lift(nn.Module):
             mixed = here + mirrored.flip(self.mirror_axis)
             colors = torch.cat([colors, colors.flip(self.mirror_axis)], dim=1)
         return Lifted(torch.cat([torch.relu(mixed + read), colors], dim=1), seen)
+
+    def _shift(self, stages: Sequence[Tensor]) -> tuple[float, float]:
+        """Feature i of the finest stage is centered on pixel stride * i, whose own center is at stride * i + 0.5."""
+        share = 0.5 - 0.5 / self.stride
+        return share / stages[0].shape[-1], share / stages[0].shape[-2]
 
     def _merged(self, stages: Sequence[Tensor]) -> Tensor:
         merged = self.merge[-1](stages[-1])

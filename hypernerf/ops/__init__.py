@@ -2,13 +2,14 @@
 
 from .backends import BACKENDS, pick_backend
 from .batched_mlp import batched_mlp, encoded_mlp
-from .colors_seen import COLORS, FOREGROUND, LEAST, Looks, colors_seen, looks, sample_images, summary
+from .colors_seen import COLORS, FOREGROUND, LEAST, Looks, colors_seen, looks, summary
 from .encodings import frequency_encoding, sample_planes, sample_volume
+from .features_seen import features_seen, sampled_features
 from .gathered_product import gathered_product
 from .volrend import composite, volume_weights
 
 __all__ = [
     "BACKENDS", "COLORS", "FOREGROUND", "LEAST", "Looks", "batched_mlp", "colors_seen", "composite", "encoded_mlp",
-    "frequency_encoding", "gathered_product", "looks", "pick_backend", "sample_images", "sample_planes", "sample_volume",
-    "summary", "volume_weights",
+    "features_seen", "frequency_encoding", "gathered_product", "looks", "pick_backend", "sample_planes", "sample_volume",
+    "sampled_features", "summary", "volume_weights",
 ]  # fmt: skip

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from ..geometry import project
 from ..types import ContextViews
-from . import _cpu_colors_seen
+from . import _cpu_seen
 from .backends import is_compiled
 
-COLORS = 8  # mean color, its deviation, the least foreground, share of views that look
+COLORS = _cpu_seen.COLORS  # mean color, its deviation, the least foreground, share of views that look
 LEAST = 6  # which of them is the least foreground: -1 where a view shows background, 0 where none does
 FOREGROUND = 0.1  # difference from the background at which a color certainly is not it
 
@@ -44,7 +44,7 @@ def colors_seen(
         InputError: unknown backend, or one that cannot run here.
     """
     if is_compiled(backend, points.device) and context.images.dtype == points.dtype == torch.float32:
-        return _cpu_colors_seen.colors_seen(_shown(context), context.cameras, points)
+        return _cpu_seen.colors_seen(_shown(context), context.cameras, points)
     each = looks(context, points)
     mean = each.colors.mean(1)
     squares = (each.colors - mean[:, None]).square().mean(1)

@@ -1,52 +1,18 @@
 /* What a scene's views show at points, taken together: see ops/colors_seen.py, whose torch reference this is the twin of. */
 #include <math.h>
-#include <string.h>
 
-#include "vectors.h"
+#include "projection.h"
 
-enum { BLOCK = 64, SHOWN = 4, COLORS = 8 }; /* places at a time; numbers of a pixel; numbers of a place */
+enum { SHOWN = 4, COLORS = 8 }; /* numbers of a pixel, of a place */
 
 typedef struct {
     long scenes, views, places, rows, columns;
     int threads;
     const float *images;      /* [scene, view, row, column, SHOWN] */
-    const float *projections; /* [scene, view, 3, 4]: a point to (x depth, y depth, depth), x and y as shares of the image */
+    const float *projections; /* [scene, view, 3, 4]: see projection.h */
     const float *points;      /* [3, place] */
     float *outputs;           /* [scene, place, COLORS] */
 } ColorsSeen;
-
-INLINE vec choose(ivec which, vec yes, vec no) { return (vec)((which & (ivec)yes) | (~which & (ivec)no)); }
-INLINE vec between(vec value, float low, float high) {
-    value = choose(value > low, value, (vec){0} + low); /* also where it is not a number */
-    return choose(value < high, value, (vec){0} + high);
-}
-INLINE ivec below(vec value) { /* the next whole number down */
-    const ivec whole = __builtin_convertvector(value, ivec);
-    return whole + (__builtin_convertvector(whole, vec) > value);
-}
-
-/* Where a block's points appear: the pixel whose center is next to the left and above, how far beyond it they are in pixels, and
-   whether (1 or 0) they are inside of the image. Behind the camera counts as beside it. */
-typedef struct {
-    int column[BLOCK], row[BLOCK];
-    float right[BLOCK], down[BLOCK], inside[BLOCK];
-} Places;
-
-static void project(const ColorsSeen *c, const float *m, const float points[3][BLOCK], Places *to) {
-    for (int i = 0; i < BLOCK; i += LANES) {
-        const vec px = *(const vec *)(points[0] + i), py = *(const vec *)(points[1] + i), pz = *(const vec *)(points[2] + i);
-        const vec depth = m[8] * px + m[9] * py + m[10] * pz + m[11];
-        const vec u = (m[0] * px + m[1] * py + m[2] * pz + m[3]) / depth, v = (m[4] * px + m[5] * py + m[6] * pz + m[7]) / depth;
-        /* no farther outside than a whole number can say */
-        const vec beside = (vec){0} + 2, x = choose(depth > 1e-3f, between(u, -1, 2), beside), y = choose(depth > 1e-3f, between(v, -1, 2), beside);
-        const vec across = x * (float)c->columns - 0.5f, along = y * (float)c->rows - 0.5f;
-        const ivec left = below(across), above = below(along);
-        *(ivec *)(to->column + i) = left, *(ivec *)(to->row + i) = above;
-        *(vec *)(to->right + i) = across - __builtin_convertvector(left, vec);
-        *(vec *)(to->down + i) = along - __builtin_convertvector(above, vec);
-        *(vec *)(to->inside + i) = __builtin_convertvector(-((x > 0) & (x < 1) & (y > 0) & (y < 1)), vec);
-    }
-}
 
 /* Bilinear, with 0 outside. */
 INLINE quad sample(const float *image, int rows, int columns, int row, int column, float right, float down) {
@@ -67,14 +33,14 @@ INLINE quad sample(const float *image, int rows, int columns, int row, int colum
 
 /* `shown`: room for [view, BLOCK] samples. */
 static void block(const ColorsSeen *c, long scene, long first, int count, quad *shown) {
+    const Points points = take_points(c->points, c->places, first, count);
     Places places;
-    float points[3][BLOCK] = {0}, inside[BLOCK] = {0};
-    for (int axis = 0; axis < 3; axis++) memcpy(points[axis], c->points + axis * c->places + first, count * sizeof(float));
+    float inside[BLOCK] = {0};
     for (long view = 0; view < c->views; view++) {
         const long number = scene * c->views + view;
         const float *image = c->images + number * c->rows * c->columns * SHOWN;
         quad *here = shown + view * BLOCK;
-        project(c, c->projections + number * 12, points, &places);
+        project(c->projections + number * 12, &points, c->rows, c->columns, (const float[]){0, 0}, &places);
         for (int i = 0; i < count; i++) {
             here[i] = sample(image, c->rows, c->columns, places.row[i], places.column[i], places.right[i], places.down[i]);
             inside[i] += places.inside[i];
