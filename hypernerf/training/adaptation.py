@@ -108,7 +108,7 @@ def _descend(
         correction = refined.minus(draft.weights)  # stays as it is: to find it anew costs as much as a step
     changed = copy.deepcopy(generator)
     network = changed.hypernetwork.requires_grad_(True)
-    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
     looks = {math.ceil(config.steps * (i + 1) / config.looks) for i in range(config.looks)}
     memory = remembered_rays(refined, context, POOL, config.samples, random) if config.memory else None
     weights = changed.generate(code).plus(correction)
