@@ -33,7 +33,8 @@ def features_seen(
     Raises:
         InputError: unknown backend, or one that cannot run here.
     """
-    if is_compiled(backend, points.device) and maps.dtype == points.dtype == torch.float32 and _cpu_seen.takes(maps.shape[2]):
+    compiled = is_compiled(backend, points.device)
+    if compiled and maps.dtype == points.dtype == torch.float32 and _cpu_seen.takes(maps.shape[2]) and len(points):
         return _cpu_seen.features_seen(maps, cameras, points, shift)
     each = sampled_features(maps, cameras, points, shift)
     return each.mean(1), each.amax(1)

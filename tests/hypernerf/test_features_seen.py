@@ -109,6 +109,13 @@ def test_points_that_no_number_says_are_shown_by_no_view():
     assert not mean.any() and not most.any()
 
 
+def test_no_points_are_shown_nothing():
+    maps, cameras, points = example(2, 2, 16, 4, 4, 5, 0)
+    mean, most = features_seen(maps.requires_grad_(), cameras, points[:0], backend="cpu")
+    (gradient,) = torch.autograd.grad(mean.sum() + most.sum(), maps)
+    assert mean.shape == most.shape == (2, 16, 0) and not gradient.any()
+
+
 def test_cameras_that_do_not_fit_are_refused():
     maps, cameras, points = example(1, 2, 16, 4, 4, 5, 0)
     with pytest.raises(ValueError, match="do not fit together"):
