@@ -27,9 +27,9 @@ from torch.nn.functional import pad
 from ..fields import FieldSpec, FieldWeights, SceneField
 from ..fields.radiance_field import DENSITY_SCALE, DENSITY_SHIFT
 from ..files import write_atomically
+from ..ops import BINS
 from ..rendering import RenderSettings
 from ..rendering.occupancy import EMPTY_DENSITY
-from ..rendering.samplers import BINS
 from ..types import InputError
 
 GRID = RenderSettings().grid

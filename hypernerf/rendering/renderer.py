@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ..fields import FieldWeights, radiance_field
 from ..geometry import camera_rays, intersect_sphere, ray_points
-from ..ops import composite, volume_weights
+from ..ops import BINS, composite, volume_weights
 from ..types import Cameras, InputError, RayBundle, RaySamples, RenderOutput
 from .occupancy import OccupancyGrid, scene_occupancy
-from .samplers import BINS, RayBins, occupied_bins, sample_occupied
+from .samplers import sample_occupied
 
 PROBED = 1 << 13  # rays at a time that are asked whether they meet anything: bounds memory
 
@@ -47,7 +47,8 @@ def render_rays(
 
     C = sum_i w_i c_i + (1 - sum_i w_i) background. `samples`, `occupancy`, `jitter` and `bins` as in `sample_occupied`.
     """
-    return render_samples(weights, rays, background, sample_occupied(rays, samples, occupancy, jitter, bins), backend)
+    where = sample_occupied(rays, samples, occupancy, jitter, bins, backend)
+    return render_samples(weights, rays, background, where, backend)
 
 
 def render_samples(
@@ -100,24 +101,24 @@ def render_views(
     count = rays.origins.shape[1]
     color = background.expand(count, 3).clone()
     opacity, depth = torch.zeros(count, device=device), torch.zeros(count, device=device)
-    hits, bins = _hits(rays, occupancy)
+    hits, samples = _hits(rays, settings.samples, occupancy)
     for numbers in torch.arange(len(hits), device=device).split(settings.chunk):
         before_chunk()
         part = hits[numbers]
-        where = bins[:, numbers].spread(settings.samples)
+        where = RaySamples(samples.distances[:, numbers], samples.lengths[:, numbers])
         seen = render_samples(weights, rays[:, part], background[None], where)
         color[part], opacity[part], depth[part] = seen.color[0], seen.opacity[0], seen.depth[0]
     return RenderOutput(color.reshape(*shape, 3).cpu(), opacity.reshape(shape).cpu(), depth.reshape(shape).cpu())
 
 
-def _hits(rays: RayBundle, occupancy: OccupancyGrid) -> tuple[Int[Tensor, " hit"], RayBins]:
-    """Numbers of the rays [1, ray] that pass through occupied cells, and where they do."""
+def _hits(rays: RayBundle, samples: int, occupancy: OccupancyGrid) -> tuple[Int[Tensor, " hit"], RaySamples]:
+    """Numbers of the rays [1, ray] that pass through occupied cells, and their points there."""
     near, far = intersect_sphere(rays)
-    hits, bins = [], []
+    hits, distances, lengths = [], [], []
     for part in torch.nonzero(far[0] > near[0])[:, 0].split(PROBED):
-        every = occupied_bins(rays[:, part], occupancy)
-        met = torch.nonzero(every.full[0].any(-1))[:, 0]
+        every = sample_occupied(rays[:, part], samples, occupancy)
+        met = torch.nonzero(every.lengths[0, :, 0])[:, 0]
         hits.append(part[met])
-        bins.append(every[:, met])
-    near, width, full = (torch.cat(parts, dim=1) for parts in zip(*((b.near, b.width, b.full) for b in bins), strict=True))
-    return torch.cat(hits), RayBins(near, width, full)
+        distances.append(every.distances[:, met])
+        lengths.append(every.lengths[:, met])
+    return torch.cat(hits), RaySamples(torch.cat(distances, dim=1), torch.cat(lengths, dim=1))

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from hypernerf.fields import FieldWeights, radiance_field
 from hypernerf.geometry import camera_rays, intersect_sphere, ray_points
+from hypernerf.ops.march import cells_along
 from hypernerf.rendering import (
     OccupancyGrid,
     RenderSettings,
@@ -51,7 +52,7 @@ def test_cells_along_rays_are_those_of_their_points(scenes):
     rays = RayBundle(origins, torch.nn.functional.normalize(directions, dim=-1))
     distances = torch.rand(3, 40, 7, generator=generator) * 4
     points, grid = ray_points(rays, distances), OccupancyGrid(cells)
-    assert torch.equal(grid.along(rays, distances), grid.lookup(points))
+    assert torch.equal(cells_along(cells, rays, distances), grid.lookup(points))
     where = ((points + 1) / 2 * 5).long().clamp(0, 4)
     for scene, ray, sample in ((0, 0, 0), (1, 20, 3), (2, 39, 6)):
         x, y, z = where[scene, ray, sample].tolist()

@@ -20,11 +20,6 @@ typedef struct {
     float axis[3][BLOCK];
 } Points;
 
-INLINE vec choose(ivec which, vec yes, vec no) { return (vec)((which & (ivec)yes) | (~which & (ivec)no)); }
-INLINE vec between(vec value, float low, float high) {
-    value = choose(value > low, value, (vec){0} + low); /* also where it is not a number */
-    return choose(value < high, value, (vec){0} + high);
-}
 INLINE ivec below(vec value) { /* the next whole number down */
     const ivec whole = __builtin_convertvector(value, ivec);
     return whole + (__builtin_convertvector(whole, vec) > value);

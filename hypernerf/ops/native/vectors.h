@@ -37,6 +37,14 @@ INLINE int thread_number(void) {
 /* `value` where `sign` is above 0, else 0. */
 INLINE vec where_positive(vec sign, vec value) { return (vec)((ivec)value & (ivec)(sign > 0)); }
 
+INLINE vec choose(ivec which, vec yes, vec no) { return (vec)((which & (ivec)yes) | (~which & (ivec)no)); }
+
+/* `low` also for what is not a number. The C library's fminf and fmaxf are calls, which no loop survives as vectors. */
+INLINE vec between(vec value, float low, float high) {
+    value = choose(value > low, value, (vec){0} + low);
+    return choose(value < high, value, (vec){0} + high);
+}
+
 /* Which of `count` values are above 0, a byte for each; and values, where they were, else 0. */
 INLINE void keep_signs(int count, const float *values, signed char *signs) {
     for (int i = 0; i < count; i++) signs[i] = values[i] > 0 ? -1 : 0;
