@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from ..fields import FieldWeights, radiance_field
@@ -101,24 +101,13 @@ def render_views(
     count = rays.origins.shape[1]
     color = background.expand(count, 3).clone()
     opacity, depth = torch.zeros(count, device=device), torch.zeros(count, device=device)
-    hits, samples = _hits(rays, settings.samples, occupancy)
-    for numbers in torch.arange(len(hits), device=device).split(settings.chunk):
-        before_chunk()
-        part = hits[numbers]
-        where = RaySamples(samples.distances[:, numbers], samples.lengths[:, numbers])
-        seen = render_samples(weights, rays[:, part], background[None], where)
-        color[part], opacity[part], depth[part] = seen.color[0], seen.opacity[0], seen.depth[0]
-    return RenderOutput(color.reshape(*shape, 3).cpu(), opacity.reshape(shape).cpu(), depth.reshape(shape).cpu())
-
-
-def _hits(rays: RayBundle, samples: int, occupancy: OccupancyGrid) -> tuple[Int[Tensor, " hit"], RaySamples]:
-    """Numbers of the rays [1, ray] that pass through occupied cells, and their points there."""
     near, far = intersect_sphere(rays)
-    hits, distances, lengths = [], [], []
-    for part in torch.nonzero(far[0] > near[0])[:, 0].split(PROBED):
-        every = sample_occupied(rays[:, part], samples, occupancy)
-        met = torch.nonzero(every.lengths[0, :, 0])[:, 0]
-        hits.append(part[met])
-        distances.append(every.distances[:, met])
-        lengths.append(every.lengths[:, met])
-    return torch.cat(hits), RaySamples(torch.cat(distances, dim=1), torch.cat(lengths, dim=1))
+    for part in torch.nonzero(far[0] > near[0])[:, 0].split(max(PROBED, settings.chunk)):
+        where = sample_occupied(rays[:, part], settings.samples, occupancy)
+        for met in torch.nonzero(where.lengths[0, :, 0])[:, 0].split(settings.chunk):
+            before_chunk()
+            hits = part[met]
+            samples = RaySamples(where.distances[:, met], where.lengths[:, met])
+            seen = render_samples(weights, rays[:, hits], background[None], samples)
+            color[hits], opacity[hits], depth[hits] = seen.color[0], seen.opacity[0], seen.depth[0]
+    return RenderOutput(color.reshape(*shape, 3).cpu(), opacity.reshape(shape).cpu(), depth.reshape(shape).cpu())
