@@ -27,12 +27,17 @@ class _Call(ctypes.Structure):
 def march(rays: RayBundle, cells: Tensor, samples: int, jitter: Tensor | None, bins: int) -> tuple[Tensor, Tensor]:
     """Distances [scene, ray, sample], and the length that each point of a ray stands for [scene, ray]. All is float32."""
     scenes, count, _ = rays.origins.shape
-    fits = rays.directions.shape == (scenes, count, 3) and cells.shape[0] in (1, scenes) and cells.ndim == 4
+    fits = (
+        rays.directions.shape == (scenes, count, 3)
+        and cells.shape[0] in (1, scenes)
+        and cells.ndim == 4
+        and cells.dtype == torch.bool
+    )
     if not fits or len(set(cells.shape[1:])) > 1 or not 0 < bins <= MOST_BINS:
         shapes = [tuple(t.shape) for t in (rays.origins, rays.directions, cells)]  # the kernel would read beyond a tensor's end
         raise ValueError(f"rays and cells of shapes {shapes} and {bins} bins do not fit together")
     origins, directions, cells = rays.origins.contiguous(), rays.directions.contiguous(), cells.contiguous()
-    jitter = None if jitter is None else jitter.expand(scenes, count, samples).contiguous()
+    jitter = None if jitter is None else jitter.expand(scenes, count, samples).float().contiguous()
     distances, lengths = origins.new_empty(scenes, count, samples), origins.new_empty(scenes, count)
     library().march_run(
         ctypes.byref(

@@ -99,9 +99,10 @@ def _features_call(maps: Tensor, matrices: Tensor, points: Tensor, shift: tuple[
 def _checked(images: Tensor, cameras: Cameras, points: Tensor) -> tuple[Tensor, Tensor]:
     """Projections [scene, view, 3, 4] and points [3, place], as the kernels read them, which would read beyond a tensor's end."""
     matrices = projections(cameras).contiguous()
-    if matrices.shape != (*images.shape[:2], 3, 4) or points.ndim != 2 or points.shape[1] != 3 or not images.shape[1]:
-        shapes = [tuple(t.shape) for t in (images, matrices, points)]
-        raise ValueError(f"images, cameras and points of shapes {shapes} do not fit together")
+    fits = matrices.shape == (*images.shape[:2], 3, 4) and points.ndim == 2 and points.shape[1] == 3 and images.shape[1] > 0
+    if not fits or not images.dtype == matrices.dtype == points.dtype == torch.float32:
+        kinds = [(tuple(t.shape), t.dtype) for t in (images, matrices, points)]
+        raise ValueError(f"images, cameras and points of {kinds} do not fit together")
     return matrices, points.T.contiguous()
 
 

@@ -109,3 +109,5 @@ def test_what_the_kernel_does_not_take_is_left_to_the_reference_or_refused():
     assert colors_seen(double, points.double(), "cpu").dtype == torch.float64
     with pytest.raises(ValueError, match="do not fit together"):
         colors_seen(dataclasses.replace(context, cameras=context.cameras[:, :1]), points, "cpu")
+    with pytest.raises(ValueError, match="do not fit together"):
+        colors_seen(dataclasses.replace(context, cameras=double.cameras), points, "cpu")

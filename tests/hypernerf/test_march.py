@@ -102,6 +102,11 @@ def test_what_does_not_fit_is_refused_and_many_bins_are_left_to_the_reference():
         march(RayBundle(rays.origins[:1], rays.directions), cells, 3, backend="cpu")
     with pytest.raises(ValueError, match="do not fit together"):
         march(rays, cells[:, :2], 3, backend="cpu")
+    with pytest.raises(ValueError, match="do not fit together"):
+        march(rays, cells.float(), 3, backend="cpu")
+    jitter = torch.rand(2, 4, 3)
+    one, other = (march(rays, cells, 3, given, backend="cpu").distances for given in (jitter, jitter.double()))
+    assert torch.equal(one, other)
     assert torch.equal(
         march(rays, cells, 3, bins=300, backend="cpu").distances, march(rays, cells, 3, bins=300, backend="torch").distances
     )
