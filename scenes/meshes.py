@@ -20,6 +20,7 @@ from .folders import divide, require_root
 from .orbits import surrounding_cameras
 from .source import SceneError, SourceConfig, Split, register_source
 
+VERSION = 2  # of how scenes are drawn: raise it when the same mesh gives other pixels, so that caches are not mixed up
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply")
 COLORS = "red|blue|green|yellow|orange|purple|pink|brown|black|white|gray|grey|cyan|magenta"
 
@@ -81,7 +82,7 @@ class MeshesSource:
         self._files = {str(path.relative_to(root).with_suffix("")): path for path in mesh_files(root)}
         self._splits = divide_meshes(list(self._files), config.val_share, config.test_share, config.seed)
         cache = config.cache or os.environ.get("HYPERNERF_CACHE") or Path.home() / ".cache" / "hypernerf"
-        facts = [1, config.views, config.size, config.supersample, config.mesh_up, config.seed]
+        facts = [VERSION, config.views, config.size, config.supersample, config.mesh_up, config.seed]
         self.folder = Path(cache) / f"meshes-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}"
 
     def scene_ids(self, split: Split) -> list[str]:

@@ -22,7 +22,7 @@ from .shape import Shape
 from .source import SPLITS, SourceConfig, Split, register_source
 
 EDGE = 0.15  # difference of neighbors in color or mask above which a pixel is anti-aliased
-VERSION = 3  # of the recipes: raise it when the same seed gives other pictures, so that caches are not mixed up
+VERSION = 4  # of the recipes: raise it when the same seed gives other pictures, so that caches are not mixed up
 
 
 @dataclass(frozen=True)

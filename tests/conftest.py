@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,9 @@ from scenes.writing import write_scene
 THREADS = int(os.environ.get("OMP_NUM_THREADS", 2))  # where cores are shared, two that wait for each other take very long
 torch.set_num_threads(THREADS)
 
-
-@pytest.fixture(scope="session", autouse=True)
-def _cache(tmp_path_factory):
-    os.environ["HYPERNERF_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+# Set before test modules are read, which may open sources: nothing is taken from the user's own cache, which may be older.
+CACHE = tempfile.TemporaryDirectory(prefix="hypernerf-tests-")
+os.environ["HYPERNERF_CACHE"] = CACHE.name
 
 
 @pytest.fixture
