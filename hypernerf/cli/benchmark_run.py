@@ -18,9 +18,9 @@ from scenes.procedural import ProceduralConfig
 
 from ..config import apply_overrides, load_yaml
 from ..export import extract_mesh
-from ..fields import SceneField, radiance_field
+from ..fields import DENSITY_SCALE, DENSITY_SHIFT, SceneField, field_values
 from ..geometry import camera_rays, cell_points, orbit_cameras, ray_points
-from ..ops import composite, volume_weights
+from ..ops import integrate
 from ..rendering import OccupancyGrid, RenderSettings, render_views, sample_occupied, scene_occupancy
 from ..rendering.renderer import PROBED
 from ..training import StoredScene, Trainer, context_views
@@ -28,7 +28,7 @@ from ..training.losses import reconstruction_loss
 from ..training.metrics import psnr
 from ..training.store import sample_batch
 from ..training.streaming import scenes_at
-from ..types import Cameras, RayBundle, RenderOutput
+from ..types import Cameras, RayBundle
 from .common import parse_config
 from .session import Run, load_run, load_scenes
 from .timing import Timing, medians
@@ -93,15 +93,9 @@ def step_parts(trainer: Trainer) -> dict[str, float]:
     where = timed("sample", lambda: sample_occupied(batch.target_rays, config.samples, grid))
     scenes, rays, samples = where.distances.shape
     points = ray_points(batch.target_rays, where.distances).reshape(scenes, rays * samples, 3)
-    seen = timed("field", lambda: radiance_field(points, torch.zeros_like(points), weights, config.backend))
-
-    def image() -> RenderOutput:
-        share = volume_weights(seen.density.reshape(scenes, rays, samples), where.lengths)
-        opacity = share.sum(-1)
-        color = composite(share, seen.color.reshape(scenes, rays, samples, 3))
-        return RenderOutput(color + (1 - opacity)[..., None] * batch.context.background[:, None], opacity, opacity)
-
-    output = timed("composite", image)
+    values = timed("field", lambda: field_values(points, torch.zeros_like(points), weights, config.backend))
+    values, background = values.reshape(scenes, rays, samples, 4), batch.context.background
+    output = timed("integrate", lambda: integrate(values, where, background, DENSITY_SHIFT, DENSITY_SCALE, config.backend))
     loss, _ = reconstruction_loss(output, batch, config.loss)
     trainer.optimizer.zero_grad(set_to_none=True)
     timed("backward", loss.backward)

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from numpy import ndarray as Array
 
-from ..fields import FieldSpec, SceneField, radiance_field
-from ..fields.radiance_field import DENSITY_SCALE, DENSITY_SHIFT
+from ..fields import DENSITY_SCALE, DENSITY_SHIFT, FieldSpec, SceneField, radiance_field
 from ..files import write_atomically
 from ..types import InputError
 

@@ -24,8 +24,7 @@ from jaxtyping import Float16
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ..fields import FieldSpec, FieldWeights, SceneField
-from ..fields.radiance_field import DENSITY_SCALE, DENSITY_SHIFT
+from ..fields import DENSITY_SCALE, DENSITY_SHIFT, FieldSpec, FieldWeights, SceneField
 from ..files import write_atomically
 from ..ops import BINS
 from ..rendering import RenderSettings

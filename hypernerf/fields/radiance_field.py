@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..ops import batched_mlp, encoded_mlp, frequency_encoding, sample_planes, sample_volume
+from ..ops import activated, batched_mlp, encoded_mlp, frequency_encoding, sample_planes, sample_volume
 from ..types import FieldOutput
 from .spec import FieldSpec
 from .weights import FieldWeights
@@ -27,6 +27,19 @@ def radiance_field(
 ) -> FieldOutput:
     """Density and color of points of several scenes, each by its own weights.
 
+    Args: as `field_values`.
+    """
+    return activated(field_values(positions, directions, weights, backend), DENSITY_SHIFT, DENSITY_SCALE)
+
+
+def field_values(
+    positions: Float[Tensor, "scene point 3"],
+    directions: Float[Tensor, "scene point 3"] | None,
+    weights: FieldWeights,
+    backend: str = "auto",
+) -> Float[Tensor, "scene point 4"]:
+    """The same before the activations, for `integrate`.
+
     Args:
         positions: scene-sphere coordinates.
         directions: unit viewing directions; read only when `spec.direction_frequencies` > 0, where they are required.
@@ -35,17 +48,14 @@ def radiance_field(
     """
     spec = weights.spec
     if spec.direction_frequencies:
-        output = _directional_network(positions, directions, weights, backend)
-    else:
-        tensors = weights.tensors
-        trunk = [tensors[name] for name in spec.layer_names]
-        planes, volume = tensors.get("planes"), tensors.get("volume")
-        output = encoded_mlp(positions, spec.position_frequencies, planes, volume, trunk, backend)
-    return FieldOutput(_density(output[..., 0]), torch.sigmoid(output[..., 1:]))
+        return _directional_network(positions, directions, weights, backend)
+    tensors = weights.tensors
+    trunk = [tensors[name] for name in spec.layer_names]
+    return encoded_mlp(positions, spec.position_frequencies, tensors.get("planes"), tensors.get("volume"), trunk, backend)
 
 
 def _directional_network(positions: Tensor, directions: Tensor | None, weights: FieldWeights, backend: str) -> Tensor:
-    """Density and color before their activations, [scene, point, 4]: as `encoded_mlp`, and the color sees the direction."""
+    """As `encoded_mlp`, and the color sees the direction."""
     if directions is None:
         raise ValueError("this field's color depends on the viewing direction: pass directions")
     spec, tensors = weights.spec, weights.tensors
@@ -60,10 +70,6 @@ def _directional_network(positions: Tensor, directions: Tensor | None, weights: 
     towards = torch.cat([hidden, frequency_encoding(directions, spec.direction_frequencies)], dim=-1)
     output = torch.cat([density, batched_mlp(towards, [tensors["color_0"], tensors["color_1"]], backend)], dim=-1)
     return output + features[-1][..., :4] if spec.volume_resolution else output
-
-
-def _density(value: Tensor) -> Tensor:
-    return DENSITY_SCALE * torch.nn.functional.softplus(value - DENSITY_SHIFT)
 
 
 def initial_weights(spec: FieldSpec, generator: torch.Generator | None = None) -> dict[str, Tensor]:

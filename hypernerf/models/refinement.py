@@ -9,6 +9,7 @@ and no other part of the generator does.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -95,18 +96,20 @@ class Refinement(nn.Module):
     ) -> dict[str, Tensor]:
         """Of the sum over views of the mean squared error: more views are more evidence."""
         tensors = {name: tensor.detach() for name, tensor in weights.tensors.items()}
-        total = {name: torch.zeros_like(tensors[name]) for name in self.networks}
+        total: dict[str, Tensor] = {}
         with torch.enable_grad():
-            tensors |= {name: tensors[name].requires_grad_() for name in total}
-            for part in torch.arange(chosen.colors.shape[1], device=weights.device).split(max(1, CHUNK // len(weights))):
+            wanted = {name: tensors[name].requires_grad_() for name in self.networks}
+            size = max(1, CHUNK // len(weights))
+            for first in range(0, chosen.colors.shape[1], size):
+                part = slice(first, first + size)
                 rays = RayBundle(chosen.rays.origins[:, part], chosen.rays.directions[:, part])
                 guess = render_rays(
                     FieldWeights(weights.spec, tensors), rays, background, self.config.samples, occupancy,
                     backend=self.backend, bins=2 * self.config.samples,
                 )  # fmt: skip
                 error = ((guess.color - chosen.colors[:, part]).square().mean(-1) * chosen.shares[:, part]).sum()
-                for name, slope in zip(total, torch.autograd.grad(error, [tensors[name] for name in total]), strict=True):
-                    total[name] = total[name] + slope
+                for name, slope in zip(wanted, torch.autograd.grad(error, list(wanted.values())), strict=True):
+                    total[name] = total[name] + slope if name in total else slope
         return total
 
 
@@ -133,16 +136,22 @@ def context_rays(context: ContextViews, count: int) -> ContextRays:
         chance = ray_chances(context).flatten(2)
         # the smallest of exponential variates are a sample by chance without replacement, and the next one tells how probable
         # each of them was (bottom-k sketches: Cohen & Kaplan 2007); to put them in order as well takes five times as long
-        noise = torch.empty(pixels).exponential_(generator=torch.Generator().manual_seed(0)).to(colors.device)
-        variates = noise / chance
-        chosen = variates.topk(count, largest=False, sorted=False).indices
-        following = variates.kthvalue(count + 1, keepdim=True).values
+        variates = _noise(pixels).to(colors.device) / chance
+        smallest = variates.topk(count + 1, largest=False, sorted=False)
+        following, last = smallest.values.max(2, keepdim=True)
+        chosen = smallest.indices.scatter(2, last, smallest.indices[..., -1:])[..., :-1]
         shares = -1 / torch.expm1(-chance.gather(2, chosen) * following)
         shares = shares / shares.sum(2, keepdim=True)
         colors = colors.gather(2, chosen[..., None].expand(-1, -1, -1, 3))
     rays = camera_rays(context.cameras, chosen)
     rays = RayBundle(rays.origins.flatten(1, 2), rays.directions.flatten(1, 2))
     return ContextRays(rays, colors.flatten(1, 2), shares.flatten(1))
+
+
+@lru_cache
+def _noise(pixels: int) -> Float[Tensor, pixel]:
+    """Exponential variates, always the same. Kept for the next who asks: not to be changed."""
+    return torch.empty(pixels).exponential_(generator=torch.Generator().manual_seed(0))
 
 
 def ray_chances(context: ContextViews) -> Float[Tensor, "scene view row column"]:

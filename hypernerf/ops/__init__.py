@@ -6,11 +6,12 @@ from .colors_seen import COLORS, FOREGROUND, LEAST, Looks, colors_seen, looks, s
 from .encodings import frequency_encoding, sample_planes, sample_volume
 from .features_seen import features_seen, sampled_features
 from .gathered_product import gathered_product
+from .integrate import activated, integrate
 from .march import BINS, march
 from .volrend import composite, volume_weights
 
 __all__ = [
-    "BACKENDS", "BINS", "COLORS", "FOREGROUND", "LEAST", "Looks", "batched_mlp", "colors_seen", "composite", "encoded_mlp",
-    "features_seen", "frequency_encoding", "gathered_product", "looks", "march", "pick_backend", "sample_planes", "sample_volume",
-    "sampled_features", "summary", "volume_weights",
+    "BACKENDS", "BINS", "COLORS", "FOREGROUND", "LEAST", "Looks", "activated", "batched_mlp", "colors_seen", "composite",
+    "encoded_mlp", "features_seen", "frequency_encoding", "gathered_product", "integrate", "looks", "march", "pick_backend",
+    "sample_planes", "sample_volume", "sampled_features", "summary", "volume_weights",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from . import _torch
-from .native.build import BuildError, library
+from .native.build import BuildError, library, run
 
 MOST_LAYERS = 10
 _Pointers = ctypes.c_void_p * MOST_LAYERS
@@ -85,7 +85,7 @@ class _Network(torch.autograd.Function):
         outputs = inputs.new_empty(*inputs.shape[:2], weights[-1].shape[1])
         call.outputs = _address(outputs)
         kept = _keep(call, rounded, *ctx.needs_input_grad[2:])
-        _run(call)
+        run("network_run", call)
         ctx.octaves = octaves
         ctx.save_for_backward(*tensors, *kept)
         return outputs
@@ -102,7 +102,7 @@ class _Network(torch.autograd.Function):
         _tell_kept(call, kept)
         call.d_inputs, call.d_planes, call.d_volume, *d_weights = (_address(g) for g in gradients)
         call.d_weights[: len(d_weights)] = d_weights
-        _run(call)
+        run("network_run", call)
         return None, None, *gradients
 
 
@@ -173,8 +173,3 @@ def _room(call: _Call, function: str, layer: int) -> int:
     count = getattr(library(), function)
     count.restype = ctypes.c_size_t
     return count(ctypes.byref(call), layer)
-
-
-def _run(call: _Call) -> None:
-    if library().network_run(ctypes.byref(call)):
-        raise MemoryError("the cpu backend found no memory for its blocks")

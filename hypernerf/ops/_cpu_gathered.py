@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from . import _torch
-from .native.build import library
+from .native.build import run
 
 
 class _Call(ctypes.Structure):
@@ -35,13 +35,13 @@ class _GatheredProduct(torch.autograd.Function):
         if values.ndim != 3 or source.ndim != 2 or weight.shape[1] != source.shape[1] * values.shape[2]:
             shapes = [tuple(t.shape) for t in (values, source, weight)]  # the kernels would read beyond the end of a tensor
             raise ValueError(f"values, source and weight of shapes {shapes} do not fit together")
-        if source.numel() and not 0 <= int(source.min()) <= int(source.max()) <= values.shape[1]:
+        if source.numel() and not 0 <= int((ends := source.aminmax()).min) <= int(ends.max) <= values.shape[1]:
             raise ValueError(f"source must name places in 0..{values.shape[1]}")
         values, source, weight = values.detach().contiguous(), source.int().contiguous(), weight.detach().contiguous()
         outputs = values.new_empty(len(values), len(weight), len(source))
         call = _call(values, source, weight)
         call.outputs = outputs.data_ptr()
-        _run(call)
+        run("gathered_run", call)
         ctx.save_for_backward(values, source, weight)
         return outputs
 
@@ -52,7 +52,7 @@ class _GatheredProduct(torch.autograd.Function):
         d_weight, d_outputs = torch.empty_like(weight), d_outputs.contiguous()
         call = _call(values, source, weight)
         call.d_outputs, call.d_weight = d_outputs.data_ptr(), d_weight.data_ptr()
-        _run(call)
+        run("gathered_run", call)
         return None, None, d_weight
 
 
@@ -62,8 +62,3 @@ def _call(values: Tensor, source: Tensor, weight: Tensor) -> _Call:
         within=source.shape[1], colors=values.shape[2], channels=weight.shape[0], source=source.data_ptr(),
         values=values.data_ptr(), weight=weight.data_ptr(),
     )  # fmt: skip
-
-
-def _run(call: _Call) -> None:
-    if library().gathered_run(ctypes.byref(call)):
-        raise MemoryError("the cpu backend found no memory for its blocks")

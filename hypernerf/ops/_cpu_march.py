@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from ..types import RayBundle
-from .native.build import library
+from .native.build import run
 
 MOST_BINS = 256  # as in native/march.c
 
 
-class _Call(ctypes.Structure):
+class _March(ctypes.Structure):
     """As `March` in native/march.c."""
 
     _fields_ = [
@@ -39,14 +39,10 @@ def march(rays: RayBundle, cells: Tensor, samples: int, jitter: Tensor | None, b
     origins, directions, cells = rays.origins.contiguous(), rays.directions.contiguous(), cells.contiguous()
     jitter = None if jitter is None else jitter.expand(scenes, count, samples).float().contiguous()
     distances, lengths = origins.new_empty(scenes, count, samples), origins.new_empty(scenes, count)
-    library().march_run(
-        ctypes.byref(
-            _Call(
-                scenes=scenes, rays=count, size=cells.shape[1], threads=torch.get_num_threads(), grids=len(cells), bins=bins,
-                samples=samples, origins=origins.data_ptr(), directions=directions.data_ptr(), cells=cells.data_ptr(),
-                jitter=None if jitter is None else jitter.data_ptr(), distances=distances.data_ptr(),
-                lengths=lengths.data_ptr(),
-            )
-        )
+    call = _March(
+        scenes=scenes, rays=count, size=cells.shape[1], threads=torch.get_num_threads(), grids=len(cells), bins=bins,
+        samples=samples, origins=origins.data_ptr(), directions=directions.data_ptr(), cells=cells.data_ptr(),
+        jitter=None if jitter is None else jitter.data_ptr(), distances=distances.data_ptr(), lengths=lengths.data_ptr(),
     )  # fmt: skip
+    run("march_run", call)
     return distances, lengths

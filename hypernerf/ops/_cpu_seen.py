@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from ..geometry import projections
 from ..types import Cameras
-from .native.build import library
+from .native.build import run
 
 COLORS = 8
 LANES, CHANNELS = 16, 64  # channels of feature maps are multiples of the one and at most the other: see native/features_seen.c
@@ -48,11 +48,12 @@ def colors_seen(images: Tensor, cameras: Cameras, points: Tensor) -> Tensor:
         scenes=scenes, views=views, places=points.shape[1], rows=rows, columns=columns, threads=torch.get_num_threads(),
         images=images.data_ptr(), projections=matrices.data_ptr(), points=points.data_ptr(), outputs=outputs.data_ptr(),
     )  # fmt: skip
-    _run("colors_seen_run", call)
+    run("colors_seen_run", call)
     return outputs
 
 
 def takes(channels: int) -> bool:
+    """Whether the kernel is written for so many: the reference does the rest."""
     return 0 < channels <= CHANNELS and channels % LANES == 0
 
 
@@ -71,7 +72,7 @@ class _FeaturesSeen(torch.autograd.Function):
         mean, most = (maps.new_empty(maps.shape[0], maps.shape[4], points.shape[1]) for _ in range(2))
         call = _features_call(maps, matrices, points, shift)
         call.mean, call.most = mean.data_ptr(), most.data_ptr()
-        _run("features_seen_run", call)
+        run("features_seen_run", call)
         ctx.shift = shift
         ctx.save_for_backward(maps, matrices, points)
         return mean, most
@@ -83,7 +84,7 @@ class _FeaturesSeen(torch.autograd.Function):
         d_maps, d_mean, d_most = torch.empty_like(maps), d_mean.contiguous(), d_most.contiguous()
         call = _features_call(maps, matrices, points, ctx.shift)
         call.d_mean, call.d_most, call.d_maps = d_mean.data_ptr(), d_most.data_ptr(), d_maps.data_ptr()
-        _run("features_seen_run", call)
+        run("features_seen_run", call)
         return d_maps, None, None, None
 
 
@@ -104,8 +105,3 @@ def _checked(images: Tensor, cameras: Cameras, points: Tensor) -> tuple[Tensor, 
         kinds = [(tuple(t.shape), t.dtype) for t in (images, matrices, points)]
         raise ValueError(f"images, cameras and points of {kinds} do not fit together")
     return matrices, points.T.contiguous()
-
-
-def _run(function: str, call: ctypes.Structure) -> None:
-    if getattr(library(), function)(ctypes.byref(call)):
-        raise MemoryError("the cpu backend found no memory for its blocks")

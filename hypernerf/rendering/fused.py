@@ -6,8 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..fields import FieldWeights
-from ..fields.radiance_field import DENSITY_SCALE, DENSITY_SHIFT
+from ..fields import DENSITY_SCALE, DENSITY_SHIFT, FieldWeights
 from ..geometry import intersect_sphere
 from ..ops import pick_backend
 from ..types import InputError, RayBundle, RenderOutput

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..fields import FieldWeights, radiance_field
+from ..fields import DENSITY_SCALE, DENSITY_SHIFT, FieldWeights, field_values
 from ..geometry import camera_rays, intersect_sphere, ray_points
-from ..ops import BINS, composite, volume_weights
+from ..ops import BINS, integrate
 from ..types import Cameras, InputError, RayBundle, RaySamples, RenderOutput
 from .occupancy import OccupancyGrid, scene_occupancy
 from .samplers import sample_occupied
@@ -60,13 +60,8 @@ def render_samples(
     directions = None
     if weights.spec.direction_frequencies:
         directions = rays.directions[:, :, None].expand(-1, -1, samples, -1).reshape(points.shape)
-    output = radiance_field(points, directions, weights, backend)
-    share = volume_weights(output.density.reshape(scenes, count, samples), where.lengths)
-    opacity = share.sum(-1)
-    color = composite(share, output.color.reshape(scenes, count, samples, 3))
-    color = color + (1 - opacity)[..., None] * background[:, None]
-    mean_distance = (share * where.distances).sum(-1) / opacity.clamp_min(1e-6)
-    return RenderOutput(color, opacity, torch.where(opacity > 0.5, mean_distance, 0.0))
+    values = field_values(points, directions, weights, backend).reshape(scenes, count, samples, 4)
+    return integrate(values, where, background, DENSITY_SHIFT, DENSITY_SCALE, backend)
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ import torch
 from hypernerf.cli.benchmark import Shape, network_rows
 from hypernerf.cli.benchmark_run import EVERYWHERE, step_parts, view_of, view_rows
 from hypernerf.cli.timing import medians
-from hypernerf.fields import FieldWeights, radiance_field
+from hypernerf.fields import FieldWeights, field_values, radiance_field
 from hypernerf.rendering import RenderSettings, occupancy, render_views, renderer
 from hypernerf.training import Trainer
 from tests.conftest import tiny
@@ -43,19 +43,22 @@ def test_the_parts_of_a_step_are_those_of_the_whole(stored, tmp_path):
     trainer = Trainer(tiny(), stored, tmp_path)
     before = [value.clone() for value in trainer.model.parameters()]
     seconds = step_parts(trainer)
-    assert list(seconds) == ["load", "encode", "generate", "refine", "sample", "field", "composite", "backward", "optimizer"]
+    assert list(seconds) == ["load", "encode", "generate", "refine", "sample", "field", "integrate", "backward", "optimizer"]
     assert any(not torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))  # it did step
 
 
 def test_views_say_how_near_they_are_to_dense_sampling_and_at_how_many_points(scene_field, monkeypatch):
     settings, asked = RenderSettings(samples=24, grid=24), []
 
-    def counting(positions, *rest):
-        asked.append(positions.shape[1])
-        return radiance_field(positions, *rest)
+    def counted(field):
+        def counting(positions, *rest):
+            asked.append(positions.shape[1])
+            return field(positions, *rest)
 
-    for module in (renderer, occupancy):
-        monkeypatch.setattr(module, "radiance_field", counting)
+        return counting
+
+    monkeypatch.setattr(renderer, "field_values", counted(field_values))
+    monkeypatch.setattr(occupancy, "radiance_field", counted(radiance_field))
     dense, occupied, at_hand = view_rows(scene_field, settings, 32, 1)
     assert (dense.samples, dense.ratio) == (1.0, 1.0) and dense.what == occupied.what == "view 32 x 32"
     assert dense.psnr > 60 and occupied.psnr > 40 and 0 < occupied.samples < 0.5

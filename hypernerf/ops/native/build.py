@@ -37,6 +37,12 @@ def library() -> ctypes.CDLL:
     return ctypes.CDLL(str(place))
 
 
+def run(function: str, call: ctypes.Structure) -> None:
+    """Calls one of the kernels, which all take a structure and say whether memory was short. Raises `MemoryError` if it was."""
+    if getattr(library(), function)(ctypes.byref(call)):
+        raise MemoryError("the cpu backend found no memory for its blocks")
+
+
 def _folder() -> Path:
     root = os.environ.get("HYPERNERF_CACHE") or Path.home() / ".cache" / "hypernerf"
     return Path(root) / "native"

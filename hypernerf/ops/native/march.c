@@ -57,7 +57,7 @@ static void march_ray(const March *m, long scene, long ray) {
     m->lengths[ray] = step * width;
 }
 
-/* Returns 0. */
+/* Returns 0: it needs no memory. */
 int march_run(const March *m) {
     const long count = m->scenes * m->rays;
 #pragma omp parallel for num_threads(m->threads) schedule(static) if (count > 256)
