@@ -11,7 +11,9 @@ from hypernerf.ops import activated, integrate
 from hypernerf.types import RaySamples
 
 SHIFT, SCALE = 3.0, 10.0
-TOLERANCE = 2e-6  # of colors and opacity, which are at most 1, of depths up to 3, and of gradients against the largest or 1
+# Of colors and opacity, at most 1, of depths up to 3, and of gradients against the largest or 1. The reference is run in
+# float64: in float32 its running sums lose digits where optical depths are in the hundreds.
+TOLERANCE = {"cpu": 2e-6, "torch": 2e-7}  # by_loops gives float32
 
 
 def by_loops(values, where, background):
@@ -66,27 +68,40 @@ def gradient(values, where, background, backend):
 @settings(max_examples=25, deadline=None)
 def test_pixels_are_those_of_loops_and_gradients_those_in_float64(backend, scenes, rays, samples, one_length, spread, seed):
     values, where, background = example(scenes, rays, samples, seed, one_length, spread)
-    seen = integrate(values, where, background, SHIFT, SCALE, backend)
+    exact = values.double(), double(where), background.double()
+    given = exact if backend == "torch" else (values, where, background)
+    seen = integrate(*given, SHIFT, SCALE, backend)
     color, opacity, depth = by_loops(values, where, background)
-    assert (seen.color - color).abs().max() <= TOLERANCE and (seen.opacity - opacity).abs().max() <= TOLERANCE
+    tolerance = TOLERANCE[backend]
+    assert (seen.color - color).abs().max() <= tolerance and (seen.opacity - opacity).abs().max() <= tolerance
     sure = (opacity - 0.5).abs() > 1e-5  # nearer than that, rounding says whether there is a depth
-    assert ((seen.depth - depth).abs()[sure] <= 2 * TOLERANCE).all()
-    found = gradient(values, where, background, backend)[sure]
-    right = gradient(values.double(), double(where), background.double(), "torch")[sure]
-    assert sure.logical_not().all() or (found - right).abs().max() <= TOLERANCE * max(1.0, float(right.abs().max()))
+    assert ((seen.depth - depth).abs()[sure] <= 2 * tolerance).all()
+    if backend == "cpu":
+        found, right = gradient(*given, backend)[sure], gradient(*exact, "torch")[sure]
+        assert not sure.any() or (found - right).abs().max() <= tolerance * max(1.0, float(right.abs().max()))
 
 
-@pytest.mark.parametrize("backend", ["torch", "cpu"])
-def test_all_threads_and_long_rays_see_the_same(backend):
-    for shape in ((2, 3000, 12), (1, 3, 1500)):
-        values, where, background = example(*shape)
-        seen = integrate(values, where, background, SHIFT, SCALE, backend)
-        right = integrate(values.double(), double(where), background.double(), SHIFT, SCALE, "torch")
-        assert (seen.color - right.color).abs().max() <= TOLERANCE
-        slopes = gradient(values, where, background, backend)
-        wanted = gradient(values.double(), double(where), background.double(), "torch")
-        sure = (right.opacity - 0.5).abs() > 1e-5
-        assert (slopes - wanted)[sure].abs().max() <= TOLERANCE * max(1.0, float(wanted.abs().max()))
+def test_the_reference_has_the_gradient_of_finite_differences():
+    values, where, background = example(1, 4, 3)
+    where, background = double(where), background.double()
+    values = (0.3 * values + 1).double().requires_grad_()
+
+    def pixels(values):
+        seen = integrate(values, where, background, SHIFT, SCALE, "torch")
+        return seen.color, seen.opacity, seen.depth
+
+    assert torch.autograd.gradcheck(pixels, values)
+
+
+@pytest.mark.parametrize("shape", [(2, 3000, 12), (1, 3, 1500)])
+def test_all_threads_and_long_rays_see_the_same(shape):
+    values, where, background = example(*shape)
+    exact = values.double(), double(where), background.double()
+    seen, right = integrate(values, where, background, SHIFT, SCALE, "cpu"), integrate(*exact, SHIFT, SCALE, "torch")
+    assert (seen.color - right.color).abs().max() <= TOLERANCE["cpu"]
+    slopes, wanted = gradient(values, where, background, "cpu"), gradient(*exact, "torch")
+    sure = (right.opacity - 0.5).abs() > 1e-5
+    assert (slopes - wanted)[sure].abs().max() <= TOLERANCE["cpu"] * max(1.0, float(wanted.abs().max()))
 
 
 def test_faint_fog_keeps_its_digits():
@@ -106,7 +121,7 @@ def test_numbers_that_are_none_are_not_hidden(place):
     seen, right = (integrate(values, where, background, SHIFT, SCALE, name) for name in ("cpu", "torch"))
     assert torch.equal(seen.color.isnan(), right.color.isnan()) and torch.equal(seen.opacity.isnan(), right.opacity.isnan())
     assert seen.color[0, 1].isnan().any() and gradient(values, where, background, "cpu")[0, 1].isnan().any()
-    assert torch.allclose(seen.color, right.color, atol=TOLERANCE, equal_nan=True)
+    assert torch.allclose(seen.color, right.color, atol=TOLERANCE["cpu"], equal_nan=True)
 
 
 @pytest.mark.parametrize(("place", "number", "opacity"), [(0, math.inf, 1.0), (0, -math.inf, 0.0), (2, math.inf, None)])
@@ -115,8 +130,8 @@ def test_infinite_numbers_are_limits(place, number, opacity):
     values[0, 1, 0, place] = number
     seen = integrate(values, where, background, SHIFT, SCALE, "cpu")
     limit = integrate(values.double().clamp(-1e6, 1e6), double(where), background.double(), SHIFT, SCALE, "torch")
-    assert (seen.color - limit.color).abs().max() <= TOLERANCE
-    assert opacity is None or seen.opacity[0, 1] == opacity
+    assert (seen.color - limit.color).abs().max() <= TOLERANCE["cpu"]
+    assert opacity is None or (seen.opacity[0, 1] - opacity).abs() < 1e-30
 
 
 def test_what_the_kernel_does_not_take_is_left_to_the_reference():
