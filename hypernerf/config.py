@@ -151,8 +151,9 @@ def apply_overrides(values: Mapping[str, Any], arguments: Sequence[str]) -> dict
         if not texts:
             raise InputError(f"--{key} needs a value")
         parsed = [_parse(text, key) for text in texts]
-        *sections, last = key.split(".")
-        place = result
+        names: list[Any] = [int(part) if part.isdecimal() else part for part in key.split(".")]  # as YAML reads keys
+        *sections, last = names
+        place: dict[Any, Any] = result
         for section in sections:
             place = place.setdefault(section, {})
             if not isinstance(place, dict):

@@ -42,12 +42,16 @@ def image_names(folder: Path) -> list[str]:
 
 
 def scene_folders(root: Path, is_scene: Callable[[Path], bool]) -> list[Path]:
-    """Folders in `root`, or one level further down, that hold a scene; sorted by name. `root` need not exist."""
+    """Folders in `root`, or one level further down, that hold a scene and are not hidden; by name. `root` need not exist."""
     if not root.is_dir():
         return []
-    children = sorted(path for path in root.iterdir() if path.is_dir())
+    children = sorted(path for path in root.iterdir() if _shown(path))
     found = [path for path in children if is_scene(path)]
-    return found or [path for child in children for path in sorted(child.iterdir()) if path.is_dir() and is_scene(path)]
+    return found or [path for child in children for path in sorted(child.iterdir()) if _shown(path) and is_scene(path)]
+
+
+def _shown(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".")
 
 
 def divide(names: Sequence[str], shares: dict[Split, float], seed: int = 0) -> dict[Split, list[str]]:

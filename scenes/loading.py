@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -27,7 +28,6 @@ def load_split(
     config: SourceConfig,
     split: Split,
     *,
-    limit: int | None = None,
     on_problem: Callable[[str], None] = print,
     workers: int | None = None,
 ) -> Iterator[SceneViews]:
@@ -37,9 +37,9 @@ def load_split(
         InputError: more than `config.max_bad_scenes` scenes are unusable (each was reported to `on_problem`), none is
             usable, or scenes differ in image size.
     """
-    names = source.scene_ids(split)[:limit]
+    names = source.scene_ids(split)
     bad, size = 0, None
-    for name, result in zip(names, _results(source, config, names, workers or os.cpu_count() or 1), strict=True):
+    for name, result in zip(names, _results(source, config, names, workers or cores()), strict=True):
         if isinstance(result, SceneError):
             bad += 1
             on_problem(f"skipped: {result}")
@@ -63,27 +63,38 @@ def _results(source: SceneSource, config: SourceConfig, names: Sequence[str], wo
         for name in names:
             yield _load_or_error(source, config, name)
         return
-    # forked where that exists: it starts at once, and a script needs no __main__ guard
-    context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else None)
-    pool = ProcessPoolExecutor(workers, context, initializer=start_worker)
-    try:
+    with scene_workers(workers, config.root or config.name) as pool:
         shares = [names[i : i + SHARE] for i in range(0, len(names), SHARE)]
         waiting = [pool.submit(_load_share, source, config, share) for share in shares]
         for number, future in enumerate(waiting):
-            try:
-                loaded = pickle.loads(future.result())
-            except BrokenProcessPool:
-                raise InputError(
-                    f"{config.root or config.name}: a process that loaded scenes was killed, for want of memory?"
-                ) from None
-            yield from loaded
+            yield from pickle.loads(future.result())
             waiting[number] = None  # type: ignore[call-overload]  # what was handed on need not be kept
+
+
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def scene_workers(count: int, what: str) -> Iterator[ProcessPoolExecutor]:
+    """Processes that work on scenes for this one; what they have not begun when it leaves is never begun.
+
+    Raises:
+        InputError: one of them was killed, in the midst of `what`.
+    """
+    # forked where that exists: it starts at once, and a script needs no __main__ guard
+    context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else None)
+    pool = ProcessPoolExecutor(count, context, initializer=_start_worker)
+    try:
+        yield pool
+    except BrokenProcessPool:
+        raise InputError(f"{what}: a process that worked on its scenes was killed, for want of memory?") from None
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def start_worker() -> None:
-    """What a process that works on scenes for this one does first."""
+def _start_worker() -> None:
     torch.set_num_threads(1)
     threadpool_limits(1)  # NumPy's matrix products would each use all cores
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends the work

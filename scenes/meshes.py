@@ -59,6 +59,16 @@ def mesh_files(root: Path) -> list[Path]:
     return found
 
 
+def named_meshes(root: Path) -> dict[str, Path]:
+    """The files by their names relative to `root`, without suffix; of one name, that whose suffix stands first in `SUFFIXES`."""
+    files = mesh_files(root)
+    names = [str(path.relative_to(root).with_suffix("")) for path in files]
+    best: dict[str, Path] = {}
+    for name, path in zip(names, files, strict=True):
+        best[name] = min(best.get(name, path), path, key=lambda file: SUFFIXES.index(file.suffix.lower()))
+    return best
+
+
 def base_name(name: str) -> str:
     """The name without a color at its end: `pack/bed_red` and `pack/bed_blue` are one object in two colors."""
     return re.sub(rf"[_\-. ]({COLORS})$", "", name.lower())
@@ -79,7 +89,7 @@ class MeshesSource:
     def __init__(self, config: MeshesConfig) -> None:
         self.config = config
         root = Path(require_root(config.root, "meshes"))
-        self._files = {str(path.relative_to(root).with_suffix("")): path for path in mesh_files(root)}
+        self._files = named_meshes(root)
         self._splits = divide_meshes(list(self._files), config.val_share, config.test_share, config.seed)
         cache = config.cache or os.environ.get("HYPERNERF_CACHE") or Path.home() / ".cache" / "hypernerf"
         facts = [VERSION, config.views, config.size, config.supersample, config.mesh_up, config.seed]
@@ -94,8 +104,8 @@ class MeshesSource:
 
         config, file, root = self.config, self._files[scene_id], Path(str(self.config.root))
         inside(root, file.absolute(), follow_links=config.follow_links, error=SceneError)
-        stat = file.stat()
-        key = hashlib.sha256(os.fsencode(f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}")).hexdigest()[:16]
+        stat = file.stat()  # cameras are of the name, which a root further up or down changes
+        key = hashlib.sha256(os.fsencode(f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns} {scene_id}")).hexdigest()[:16]
         number = int(hashlib.sha256(os.fsencode(scene_id)).hexdigest()[:8], 16)
         cameras = surrounding_cameras(np.random.default_rng([config.seed, number]), config.views, config.size)
         pixels = cached_pixels(self.folder / f"{key}.npy", (config.views, config.size, config.size, 4))

@@ -62,7 +62,7 @@ def share_out(root: Path, config: TransformsConfig, is_scene) -> dict[Split, lis
     splits: dict[Split, list[str]] = {"train": [], "val": [], "test": []}
     if is_scene(root):
         splits["test"] = ["."]
-    elif (root / "train").is_dir():
+    elif any((root / split).is_dir() for split in splits):
         for split in splits:
             splits[split] = [f"{split}/{path.name}" for path in scene_folders(root / split, is_scene)]
     else:

@@ -8,7 +8,7 @@ single scenes are found by the shards' headers.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from hypernerf.reading import inside, open_regular
@@ -17,9 +17,7 @@ from hypernerf.types import InputError, SceneViews
 from .folders import require_root
 from .packed_index import read_index
 from .shards import MAX_SHARD, PackedScene, SceneMembers, Shard, each_scene, read_scene, scenes_in
-from .source import SPLITS, Reading, SceneError, SourceConfig, Split, register_source
-
-KEPT = ("center", "radius", "near", "far", "up", "follow_links")  # of how files are read: what still says something
+from .source import SPLITS, SceneError, SourceConfig, Split, changed_reading, register_source
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,7 @@ class ShardedConfig(SourceConfig):
         super().__post_init__()
         if min(self.buffer, self.repeat) < 1:
             raise InputError(f"source.buffer and source.repeat must be at least 1, not {self.buffer} and {self.repeat}")
-        changed = [f.name for f in fields(Reading) if f.name not in KEPT and getattr(self, f.name) != f.default]
-        if changed:
+        if changed := changed_reading(self):
             raise InputError(f"source.{changed[0]}: packed scenes are read as they are: give it to tools/pack_scenes.py")
 
 

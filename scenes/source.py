@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, Protocol
 
 import torch
@@ -58,6 +58,15 @@ class Reading:
         if self.near is not None and self.far is not None:
             return SceneTransform(self.center or (0.0, 0.0, 0.0), (self.far - self.near) / 2)
         return SceneTransform(self.center or (0.0, 0.0, 0.0)) if self.align else None
+
+
+# what is said of a scene rather than of how its files are read
+OF_SCENES = ("center", "radius", "near", "far", "up", "follow_links")
+
+
+def changed_reading(reading: Reading) -> list[str]:
+    """Keys that say how files are read and are not as they are by default: for sources that would ignore them."""
+    return [f.name for f in fields(Reading) if f.name not in OF_SCENES and getattr(reading, f.name) != f.default]
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from ..training.store import sample_batch
 from ..training.streaming import scenes_at
 from ..types import Cameras, RayBundle
 from .common import parse_config
+from .fit import load_training
 from .session import Run, load_run, load_scenes
 from .timing import Timing, medians
 
@@ -43,11 +44,12 @@ EVERYWHERE = OccupancyGrid(torch.ones(1, 1, 1, 1, dtype=torch.bool))
 
 def step_rows(config: Path, device: str, repeats: int) -> list[Timing]:
     """A training step, refinement and all, whole and by its parts, on the reference and on the fastest backend."""
-    values = apply_overrides(
-        load_yaml(config), ["--source.train_scenes", str(SCENES), "--train.device", device, "--train.refine_from", "0"]
+    source, experiment = parse_config(
+        apply_overrides(load_yaml(config), ["--train.device", device, "--train.refine_from", "0"]), str(config)
     )
-    source, experiment = parse_config(values, str(config))
-    scenes = load_scenes(source, "train", None)
+    if isinstance(source, ProceduralConfig):
+        source = dataclasses.replace(source, train_scenes=SCENES)
+    scenes = load_training(source)[0][:SCENES]
     with tempfile.TemporaryDirectory() as folder:
         trainers = {
             name: Trainer(

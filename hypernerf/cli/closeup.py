@@ -9,7 +9,7 @@ from ..export import save_image
 from ..export.closeup import Closeup, Column, angles_to_context, closeup_sheet, spread_targets
 from ..fields import FieldWeights
 from ..rendering import render_views
-from ..training import AdaptConfig, StoredScene, adapt, context_views, reconstruct, target_views
+from ..training import AdaptConfig, StoredScene, adapt, check_views, context_views, reconstruct, target_views
 from ..types import InputError
 from .common import console, tracked
 from .session import Run
@@ -32,9 +32,8 @@ def draw_closeups(run: Run, scenes: Sequence[StoredScene], counts: Sequence[int]
 
 def _closeup(run: Run, scene: StoredScene, counts: Sequence[int], adapt_steps: int) -> Closeup:
     config = run.experiment.evaluate
-    views = config.views_for(max(counts))
-    if len(scene) <= max(views) or not (targets := target_views(scene, config, counts)):
-        raise InputError(f"{scene.scene_id}: {len(scene)} views are too few for context views {list(counts)} and a target view")
+    check_views([scene], config, counts)
+    views, targets = config.views_for(max(counts)), target_views(scene, config, counts)
     angles = angles_to_context(scene.cameras, views, targets)
     chosen = spread_targets(angles, SHOWN)
     shown = [targets[i] for i in chosen]

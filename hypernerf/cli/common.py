@@ -64,6 +64,9 @@ class Parser(argparse.ArgumentParser):
             "scenes" if many else "scene", metavar="SCENE", type=Path, nargs="+" if many else None,
             help=as_called("NAME.field.safetensors of tools/reconstruct.py"),
         )  # fmt: skip
+        self.add_base()
+
+    def add_base(self) -> None:
         self.add_argument(
             "--base", type=Path, metavar="FILE",
             help=as_called(

@@ -10,7 +10,7 @@ import torch
 from ..config import dump_yaml, load_yaml
 from ..fields.delta import BASE_FILE
 from ..files import write_atomically
-from ..training.checkpoint import load_checkpoint, write_weights
+from ..training.checkpoint import load_checkpoint, saved_steps, write_weights
 from ..types import InputError
 from .common import Parser, check_writable, console, warn
 from .hub import push_to_hub
@@ -36,6 +36,11 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--private", action="store_true", help="if the repository is made anew, for its owner alone")
     options = parser.parse_args(arguments)
     run = load_run(options.run)  # what cannot be loaded is not worth handing on
+    if options.output.resolve() == run.folder.resolve():
+        raise InputError(f"-o {options.output}: is the run itself, which could not be resumed then: choose another folder")
+    others = [step for step in saved_steps(options.output) if step != run.step]
+    if others:  # the newest counts, and the card is of one
+        raise InputError(f"-o {options.output}: holds a model of step {others[-1]} already: remove it, or choose another folder")
     _, tensors = load_checkpoint(run.folder)
     check_writable(options.output / "checkpoints", "-o")
     values = load_yaml(run.folder / "config.yaml")

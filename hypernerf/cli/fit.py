@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from rich.progress import TextColumn
 
-from scenes.source import SourceConfig
+from scenes.source import SourceConfig, changed_reading
 
 from ..config import apply_overrides, dump_yaml, load_yaml
 from ..export import Row, comparison_sheet, save_image
@@ -23,6 +23,7 @@ from ..training import (
     StepReport,
     StoredScene,
     Trainer,
+    check_views,
     evaluate_fields,
     normalized,
     reconstruct,
@@ -42,6 +43,7 @@ from .session import load_run, load_scenes
 from .streamed import open_stream, streams
 from .taking_up import Settings, facts_of, refuse_changes, taken_up
 
+DRAWN = ("procedural", "meshes")
 EXAMPLE = """  python tools/fit_scenes.py configs/quickstart.yaml --out runs/try --train.minutes 1
   python tools/fit_scenes.py configs/quickstart.yaml --out runs/try --train.minutes 1 --resume
   python tools/fit_scenes.py configs/quickstart.yaml --out runs/try --train.minutes 2 --resume --allow-change train.minutes
@@ -120,6 +122,9 @@ def _fit(settings: Settings, folder: Path, options: argparse.Namespace, team: Al
     with team.together():
         team.refuse_unlike("configuration and scenes", repr((experiment, facts["scenes"])))
     with team.together():
+        if experiment.hypernetwork.factors and not experiment.train.loss.spread:
+            raise InputError("hypernetwork.factors: weights' spread is learned by train.loss.spread: set both, or neither")
+        check_views(validation, experiment.evaluate, experiment.evaluate.context_views)
         trainer = Trainer(experiment, training, folder, facts, team)
         if before is not None:
             trainer.start_from(before.generator)
@@ -153,6 +158,8 @@ def _begin_log(folder: Path, step: int | None) -> None:
 
 def load_training(source: SourceConfig) -> tuple[list[StoredScene], SourceConfig]:
     """The training scenes in the scene sphere, and the configuration with sphere and up axis stated."""
+    if source.name in DRAWN and (ignored := changed_reading(source)):
+        raise InputError(f"source.{ignored[0]}: source {source.name!r} reads no images, it draws them: see source.size")
     scenes = load_scenes(source, "train", None)
     sphere = sphere_of(source) or shared_sphere(scenes)
     source = replace(source, center=sphere.center, radius=sphere.radius, near=None, far=None, up=source.up or shared_up(scenes))

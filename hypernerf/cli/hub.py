@@ -38,7 +38,8 @@ def push_to_hub(folder: Path, repository: str, private: bool = False) -> str:
     try:
         api = hub.HfApi()
         api.create_repo(repository, private=private, exist_ok=True)
-        return str(api.upload_folder(repo_id=repository, folder_path=str(folder), allow_patterns=PARTS))
+        old = "checkpoints/*"  # an earlier upload's: the newest step would count
+        return str(api.upload_folder(repo_id=repository, folder_path=str(folder), allow_patterns=PARTS, delete_patterns=old))
     except Exception as error:
         raise InputError(f"{repository}: cannot be uploaded to ({_reason(error)}): log in with `hf auth login`") from None
 

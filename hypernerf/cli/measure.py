@@ -18,6 +18,7 @@ from ..training import (
     Scores,
     StoredScene,
     adapt,
+    check_views,
     context_views,
     evaluate_fields,
     evaluate_images,
@@ -128,12 +129,7 @@ class _Task:
 
     def check(self, adapting: Adapting) -> None:
         """Raises `InputError` where there is nothing to be right about."""
-        most = max(view for count in self.counts for view in self.run.experiment.evaluate.views_for(count))
-        for scene in self.scenes:
-            if len(scene) <= most or not self.targets(scene):
-                raise InputError(
-                    f"{scene.scene_id}: {len(scene)} views are too few for context views {self.counts} and a target view"
-                )
+        check_views(self.scenes, self.run.experiment.evaluate, self.counts)
         if not set(adapting.counts) <= set(self.counts):
             raise InputError(f"can adapt only to numbers of context views that are evaluated: {self.counts}")
 

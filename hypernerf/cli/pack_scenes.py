@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-import os
 import re
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
@@ -15,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scenes.loading import start_worker
+from scenes.loading import cores, scene_workers
 from scenes.packed_index import FILE, PackedIndex
 from scenes.shards import PackedScene, Shard, scene_members, write_shard
 from scenes.source import SPLITS, SceneError, SceneSource, SourceConfig, Split, check_scene
@@ -23,7 +20,7 @@ from scenes.source import SPLITS, SceneError, SceneSource, SourceConfig, Split, 
 from ..config import apply_overrides, load_yaml
 from ..files import make_folder, write_atomically
 from ..geometry import normalize_cameras
-from ..training import StoredScene, shared_sphere, shared_up, store_scene
+from ..training import StoredScene, evenly, shared_sphere, shared_up, store_scene
 from ..training.hull import pack_hull, visual_hull
 from ..types import InputError, SceneTransform
 from .common import Parser, check_writable, console, open_source, parse_config, sphere_of, tracked, warn
@@ -51,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("out", metavar="OUT", type=Path, help="folder to write, which must not hold packed scenes yet")
     parser.add_argument("--shard-scenes", type=int, default=256, metavar="N", help="scenes a file (default: 256)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the order of the training scenes (default: 0)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
+    parser.add_argument("--workers", type=int, default=cores(), help="processes (default: one a core)")
     options, overrides = parser.parse_known_args(arguments)
     if min(options.shard_scenes, options.workers) < 1:
         raise InputError("--shard-scenes and --workers must be at least 1")
@@ -79,10 +76,8 @@ def _pack(source: SceneSource, config: SourceConfig, out: Path, shard_scenes: in
     jobs[: len(order)] = [("train", names["train"][i]) for i in order]
     keys = _keys([name for _, name in jobs])
     work = partial(_pack_scene, source, config.min_views, sphere)
-    # forked where that exists, as loading does
-    context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else None)
     splits: dict[Split, tuple[Shard, ...]] = {}
-    with ProcessPoolExecutor(workers, context, initializer=start_worker) as pool:
+    with scene_workers(workers, config.root or config.name) as pool:
         results = pool.map(work, [name for _, name in jobs], keys, chunksize=8)
         usable = _usable(tracked(results, "pack", len(jobs)), (height, width), config.max_bad_scenes)
         for split in SPLITS:
@@ -96,11 +91,13 @@ def _pack(source: SceneSource, config: SourceConfig, out: Path, shard_scenes: in
 
 def _looked_at(source: SceneSource, config: SourceConfig, names: Sequence[str]) -> list[StoredScene]:
     found = []
-    for name in names[:: max(1, len(names) // LOOKED_AT)]:
+    for name in evenly(names, LOOKED_AT):
         try:
             found.append(store_scene(check_scene(source.load(name), config.min_views)))
         except SceneError:  # said when its turn comes
             continue
+    if any(scene.times is not None for scene in found):
+        raise InputError(f"source.name {config.name}: scenes that move cannot be packed: train on the source itself")
     if not found:
         raise InputError(f"{config.root or config.name}: no usable scene among those looked at: try tools/check_scenes.py")
     return found

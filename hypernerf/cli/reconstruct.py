@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--adapt", type=int, default=0, metavar="STEPS",
         help="then better the field by up to this many gradient steps on the images, as many as help views that are held out; "
-        "100 take about 15 seconds on two cores (default: 0, one forward pass)",
+        "200 take about 15 seconds on one core (default: 0, one forward pass)",
     )  # fmt: skip
     parser.add_argument(
         "--suggest-view", action="store_true",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from scenes.detect import load_scene_folder, scene_format
@@ -128,7 +128,10 @@ def _why(run: Run, folder: Path, plain: SourceConfig) -> str:
 def _sized(run: Run) -> SourceConfig:
     """The run's source; its images brought to the size that the run was trained on unless it says another."""
     height, width = run.mean_image.shape[:2]
-    return replace(run.source, image_size=height) if run.source.image_size is None and height == width else run.source
+    shared = {item.name: getattr(run.source, item.name) for item in fields(SourceConfig)}
+    if run.source.image_size is None and height == width:
+        shared["image_size"] = height
+    return SourceConfig(**shared)
 
 
 def choose_views(views: SceneViews, numbers: Sequence[int] | None) -> SceneViews:

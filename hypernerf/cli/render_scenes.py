@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from rich.markup import escape
 
-from scenes.meshes import divide_meshes, mesh_files
+from scenes.loading import cores, scene_workers
+from scenes.meshes import divide_meshes, mesh_files, named_meshes
 from scenes.orbits import surrounding_cameras
 from scenes.source import SceneError
 from scenes.writing import write_scene
 
-from ..reading import inside
+from ..files import make_folder
+from ..reading import inside, read_bytes
 from ..types import InputError
-from .common import Parser, check_writable, console, tracked
+from .common import Parser, check_writable, console, tracked, warn, write_json
+
+RECORD = "render_scenes.json"
+MAX_RECORD = 1 << 16  # bytes
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ def main(arguments: Sequence[str]) -> None:
         "Draw every .glb, .gltf, .obj and .ply file under MESH_DIR from all sides: textured, lit, anti-aliased, with an alpha "
         "channel. Objects are scaled into the unit sphere, z up. OUT_train, OUT_val and OUT_test (srn) or OUT/train, OUT/val "
         "and OUT/test (blender, nerfstudio) then hold a folder each; color variants of one object stay in one split.",
-        "  python tools/render_scenes.py out out/meshes --views 24 --size 64     (the mesh that make demo left in out/)",
+        "  python tools/render_scenes.py out out/meshes --up z     (the mesh that make demo left in out/)",
     )
     parser.add_argument("meshes", metavar="MESH_DIR", type=Path, help="searched with its subfolders")
     parser.add_argument("out", metavar="OUT", type=Path, help="folder (blender, nerfstudio) or common prefix (srn) to write")
@@ -51,7 +58,7 @@ def main(arguments: Sequence[str]) -> None:
         help="subfolders of MESH_DIR of which nothing is trained on: all their objects become the test split of OUT-held-out",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of splits and cameras (default: 0)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
+    parser.add_argument("--workers", type=int, default=cores(), help="processes (default: one a core)")
     options = parser.parse_args(arguments)
     if min(options.size, options.views, options.supersample, options.workers) < 1:
         raise InputError("--size, --views, --supersample and --workers must be at least 1")
@@ -59,6 +66,7 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError("--val-share and --test-share must not be negative and leave room for training scenes")
     jobs = _jobs(options)
     check_writable(options.out.parent, "OUT")
+    record = _begin(options, jobs)
     draw = partial(
         _draw, size=options.size, views=options.views, layout=options.format, supersample=options.supersample,
         up=options.up, seed=options.seed, root=options.meshes,
@@ -69,12 +77,42 @@ def main(arguments: Sequence[str]) -> None:
     console.print(
         f"{len(jobs) - len(problems)} of {len(jobs)} objects drawn, {options.views} views of {options.size}x{options.size} each"
     )
+    write_json(drawn_record(options.out, options.format), {**record, "finished": True})
     if len(problems) == len(jobs):
         raise InputError(f"{options.meshes}: none of its meshes could be drawn")
 
 
+def drawn_record(out: Path, layout: str = "srn") -> Path:
+    """Where it is written what a folder, or a prefix, was drawn from; `finished` if it was not interrupted."""
+    return Path(f"{out}_{RECORD}") if layout == "srn" else out / RECORD
+
+
+def _begin(options, jobs: list[_Job]) -> dict[str, Any]:
+    """What is drawn, written down. Raises `InputError` where scenes divided otherwise are already: one would be in two splits."""
+    path = drawn_record(options.out, options.format)
+    named = ("size", "views", "format", "supersample", "up", "val_share", "test_share", "hold_out", "seed")
+    folders = sorted(str(job.folder.relative_to(options.out.parent)) for job in jobs)
+    record = {name: getattr(options, name) for name in named}
+    record["scenes"] = hashlib.sha256("\n".join(folders).encode()).hexdigest()[:16]
+    if path.is_file():
+        try:
+            before = dict(json.loads(read_bytes(path, MAX_RECORD)))
+        except (ValueError, TypeError):
+            raise InputError(f"{path}: not what render_scenes.py wrote: choose another OUT, or remove it") from None
+        if other := [name for name in record if before.get(name) != record[name]]:
+            raise InputError(f"{path}: what is there was drawn with another {other[0]}: choose another OUT, or remove it")
+    elif any(place.is_dir() and any(place.iterdir()) for place in {job.folder.parent for job in jobs}):
+        raise InputError(f"{options.out}: holds scenes already, and nothing tells how they were drawn: choose another OUT")
+    make_folder(path.parent)
+    write_json(path, record)
+    return record
+
+
 def _jobs(options) -> list[_Job]:
-    files = {str(path.relative_to(options.meshes).with_suffix("")): path for path in mesh_files(options.meshes)}
+    files = named_meshes(options.meshes)
+    for path in mesh_files(options.meshes):
+        if path not in files.values():
+            warn(f"left out: {path}, beside which stands {files[str(path.relative_to(options.meshes).with_suffix(''))].name}")
     numbers = {name: number for number, name in enumerate(files)}
     held_out = [name for name in files if any(Path(name).is_relative_to(folder) for folder in options.hold_out)]
     for folder in options.hold_out:
@@ -94,7 +132,7 @@ def _results(draw: partial, jobs: list[_Job], workers: int) -> Iterator[str]:
     if workers == 1:
         yield from map(draw, jobs)
         return
-    with ProcessPoolExecutor(workers) as pool:
+    with scene_workers(workers, str(draw.keywords["root"])) as pool:
         yield from pool.map(draw, jobs, chunksize=4)
 
 

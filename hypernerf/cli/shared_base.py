@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import torch
 
-from scenes.source import check_scene
+from scenes.source import SceneError, check_scene
 
 from ..fields import FieldWeights
 from ..fields.delta import BASE_FILE, SharedBase, load_base, make_base
-from ..training import StoredScene, normalized, reconstruct, store_scene
-from .common import open_source, tracked
+from ..training import StoredScene, evenly, normalized, reconstruct, store_scene
+from ..types import InputError
+from .common import open_source, tracked, warn
 from .session import Run
 
 SCENES = 96
 
 
 def some_training_scenes(run: Run, most: int) -> list[StoredScene]:
-    """Up to `most` of a run's training scenes, evenly chosen, in the scene sphere."""
+    """Up to `most` of a run's training scenes, evenly chosen, in the scene sphere.
+
+    Raises:
+        InputError: none of these is usable.
+    """
     source = open_source(run.source)
-    names = source.scene_ids("train")
-    names = names[:: max(1, len(names) // most)][:most]
-    views = (check_scene(source.load(name)) for name in tracked(names, "load training scenes", len(names)))
-    return normalized(map(store_scene, views), run.transform)
+    names, scenes = evenly(source.scene_ids("train"), most), []
+    for name in tracked(names, "load training scenes", len(names)):
+        try:
+            scenes.append(store_scene(check_scene(source.load(name))))
+        except SceneError as error:  # training goes on without some, too
+            warn(f"skipped: {error}")
+    if not scenes:
+        raise InputError(f"{run.folder}: none of {len(names)} training scenes is usable: try tools/check_scenes.py")
+    return normalized(scenes, run.transform)
 
 
 def run_base(run: Run) -> SharedBase:

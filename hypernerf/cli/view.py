@@ -60,8 +60,12 @@ def _parser() -> argparse.ArgumentParser:
         "  python tools/view.py runs/quickstart\n  python tools/view.py runs/quickstart/samples/*.field.safetensors --port 9000",
     )
     parser.add_argument(
-        "scenes", metavar="SCENE | RUN", nargs="+", help="NAME.field.safetensors …, or the folder of one tools/fit_scenes.py run"
+        "scenes",
+        metavar="SCENE | RUN",
+        nargs="+",
+        help="NAME.field.safetensors …, or one run: its folder, pretrained:NAME or hub:OWNER/NAME",
     )
+    parser.add_base()
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="(default: 127.0.0.1, this machine alone)")
     parser.add_argument("--port", type=int, metavar="N", help=f"(default: {PORT}, or the next that is free)")
     parser.add_argument("--split", choices=SPLITS, default="test", help="which scenes of a run (default: test)")
@@ -79,7 +83,7 @@ def _open(options: argparse.Namespace, overrides: Sequence[str]) -> Scenes:
     if not runs:
         if overrides:
             raise InputError(f"unexpected argument {overrides[0]}: see tools/view.py --help")
-        return FileScenes([load_scene_file(path) for path in options.scenes])
+        return FileScenes([load_scene_file(path, options.base) for path in options.scenes])
     if len(options.scenes) > 1:
         raise InputError(f"{runs[0]}: a run is looked at alone: give one run, or scene files")
     return _run_scenes(load_run(runs[0], overrides), options.split, options.context_views)

@@ -96,9 +96,9 @@ def _turntable(data: ReportData) -> str:
 
 
 def _curves(data: ReportData) -> str:
-    counts = list(data.validation[0]["psnr"]) if data.validation else []
+    counts = dict.fromkeys(count for entry in data.validation for count in entry["psnr"])  # a resumed run may look at others
     lines = {"training rays": _smooth([(e["minutes"], e["psnr"]) for e in data.train])}
-    lines |= {f"unseen, {n} views": [(e["minutes"], e["psnr"][n]) for e in data.validation] for n in counts}
+    lines |= {f"unseen, {n} views": [(e["minutes"], e["psnr"][n]) for e in data.validation if n in e["psnr"]] for n in counts}
     return plot({name: points for name, points in lines.items() if points}, "minutes", "PSNR (dB)")
 
 

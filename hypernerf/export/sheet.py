@@ -27,10 +27,11 @@ class Row:
 
 
 def comparison_sheet(rows: Sequence[Row], scale: int = 2) -> Image.Image:
-    """Rows of context, then (prediction, truth) pairs; rows with fewer context views are padded with white."""
+    """Rows of context, then (prediction, truth) pairs; rows with fewer context views are padded with white, and of
+    pairs as many are shown as every row has."""
     height, width = rows[0].target.shape[1:3]
     contexts = max(len(row.context) for row in rows)
-    pairs = len(rows[0].target)
+    pairs = min(len(row.target) for row in rows)
     cell_h, cell_w = height * scale, width * scale
     sheet_w = (contexts + 2 * pairs) * cell_w + pairs * GAP
     sheet = Image.new("RGB", (sheet_w, len(rows) * (cell_h + 2) + HEADER), "white")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -45,8 +46,8 @@ def _save_video(path: Path, suffix: str, frames: Array, fps: int) -> None:
 
 
 def _save_folder(path: Path, frames: Array) -> None:
-    if path.exists() and (not path.is_dir() or any(p for p in path.iterdir() if p.suffix != ".png")):
-        raise InputError(f"{path}: exists and is not a folder of pictures: choose another -o")
+    if path.exists() and (not path.is_dir() or any(not re.fullmatch(r"\d{4,}\.png", p.name) for p in path.iterdir())):
+        raise InputError(f"{path}: exists and is not a folder of frames 0000.png …: choose another -o")
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".frames-") as temporary:
             folder = Path(temporary) / "frames"

@@ -52,7 +52,7 @@ class WrittenMesh:
 def write_mesh(
     path: Path | str, scene: SceneField, settings: MeshSettings = MeshSettings(), track: Callable[[range], Any] = iter
 ) -> WrittenMesh:
-    """Writes FILE.glb, .ply or .obj (with a texture: .glb, or .obj beside its .mtl and .png), whole or not at all.
+    """Writes FILE.glb, .ply or .obj (with a texture: .glb, or .obj beside its .mtl and .png), each file whole or not at all.
 
     `track` is called with the range of baking steps and yields them.
 

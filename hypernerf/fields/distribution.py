@@ -42,10 +42,6 @@ class FieldDistribution:
     def rank(self) -> int:
         return next(iter(self.factors.values())).shape[1] if self.factors else 0
 
-    def map(self, function) -> FieldDistribution:
-        """With `function` applied to every tensor."""
-        return FieldDistribution(self.mean.map(function), {name: function(value) for name, value in self.factors.items()})
-
     def sample(self, noise: Float[Tensor, "sample scene factor"]) -> FieldWeights:
         """Weights of sample * scene fields, sample by sample. `noise` from N(0, 1); noise 0 gives the mean."""
 

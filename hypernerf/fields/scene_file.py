@@ -65,10 +65,10 @@ def save_delta_file(path: Path | str, scene: SceneField, base: SharedBase, coars
         InputError: the place cannot be written to, or the base is of another architecture.
     """
     packed = torch.frombuffer(bytearray(encode(base, scene.weights, coarseness)), dtype=torch.uint8)
-    _write(path, scene, {"core": packed}, {"base": base.digest, "coarseness": coarseness})
     beside = Path(path).parent / base.file_name
-    if not beside.exists():
+    if not beside.exists():  # first, so that there is never a scene without its base
         base.save(beside)
+    _write(path, scene, {"core": packed}, {"base": base.digest, "coarseness": coarseness})
 
 
 def _write(path: Path | str, scene: SceneField, tensors: dict[str, torch.Tensor], kind: dict[str, Any]) -> None:

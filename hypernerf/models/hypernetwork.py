@@ -52,6 +52,8 @@ class HypernetworkConfig:
             "time": (0, 8), "factors": (0, 64),
         }  # fmt: skip
         require_within("hypernetwork", self, limits)
+        if self.head == "token" and self.embedding % 4:
+            raise InputError(f"hypernetwork.embedding must be a multiple of 4, the heads of attention, not {self.embedding}")
         if not self.initial_change > 0:
             raise InputError(f"hypernetwork.initial_change must be positive, not {self.initial_change}")
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from . import _torch
+from .backends import fits_kernels
 from .native.build import BuildError, library, run
 
 MOST_LAYERS = 10
@@ -44,7 +45,7 @@ def missing(device: torch.device) -> str | None:
 
 def batched_mlp(inputs: Tensor, weights: Sequence[Tensor], rounded: bool = False) -> Tensor:
     """`rounded`: gradients in bfloat16, see `_cpu_bf16`."""
-    if not _takes(inputs, weights):
+    if not _takes(inputs, *weights) or len(weights) > MOST_LAYERS:
         return _torch.batched_mlp(inputs, weights)
     return _Network.apply(rounded and torch.is_grad_enabled(), None, inputs, None, None, *weights)
 
@@ -58,14 +59,14 @@ def encoded_mlp(
     rounded: bool = False,
 ) -> Tensor:
     """`rounded`: gradients in bfloat16, see `_cpu_bf16`."""
-    if positions.requires_grad or not _takes(positions, weights):
+    if positions.requires_grad or not _takes(positions, planes, volume, *weights) or len(weights) > MOST_LAYERS:
         return _torch.encoded_mlp(positions, octaves, planes, volume, weights)
     return _Network.apply(rounded and torch.is_grad_enabled(), octaves, positions, planes, volume, *weights)
 
 
-def _takes(inputs: Tensor, weights: Sequence[Tensor]) -> bool:
+def _takes(inputs: Tensor, *others: Tensor | None) -> bool:
     """The kernels take float32, some points and ten layers, and have no gradient for positions: the reference does the rest."""
-    return inputs.dtype == weights[0].dtype == torch.float32 and len(weights) <= MOST_LAYERS and inputs.numel() > 0
+    return fits_kernels(inputs, *others) and inputs.numel() > 0
 
 
 class _Network(torch.autograd.Function):
@@ -154,9 +155,10 @@ def _keep(call: _Call, rounded: bool, inputs: bool, planes: bool, volume: bool, 
     if not any(weights):
         if not (inputs or planes or volume):
             return []
-        kept = [torch.empty(_room(call, "network_signs", layer), dtype=torch.int8) for layer in range(1, len(weights))]
+        layers, kind, room = range(1, len(weights)), torch.int8, "network_signs"
     else:
-        kept = [torch.empty(_room(call, "network_kept", layer)) for layer in range(len(weights))] if rounded else []
+        layers, kind, room = range(len(weights) if rounded else 0), torch.float32, "network_kept"
+    kept = [torch.empty(_room(call, room, layer), dtype=kind, device="cpu") for layer in layers]
     _tell_kept(call, kept)
     return kept
 

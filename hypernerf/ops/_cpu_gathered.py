@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from . import _torch
+from .backends import fits_kernels
 from .native.build import run
 
 
@@ -24,7 +25,7 @@ class _Call(ctypes.Structure):
 
 
 def gathered_product(values: Tensor, source: Tensor, weight: Tensor) -> Tensor:
-    if values.requires_grad or not values.dtype == weight.dtype == torch.float32:  # what the kernels are not written for
+    if values.requires_grad or not fits_kernels(values, weight):  # what the kernels are not written for
         return _torch.gathered_product(values, source, weight)
     return _GatheredProduct.apply(values, source, weight)
 

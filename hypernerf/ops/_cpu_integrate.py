@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..types import RaySamples
+from .backends import fits_kernels
 from .native.build import run
 
 
@@ -27,8 +28,7 @@ class _Integral(ctypes.Structure):
 def takes(values: Tensor, where: RaySamples, background: Tensor) -> bool:
     """All is float32, there are samples, and nothing but `values` has a gradient: the reference does the rest."""
     others = (where.distances, where.lengths, background)
-    single = all(tensor.dtype == torch.float32 for tensor in (values, *others))
-    return single and values.numel() > 0 and not any(tensor.requires_grad for tensor in others)
+    return fits_kernels(values, *others) and values.numel() > 0 and not any(tensor.requires_grad for tensor in others)
 
 
 def integrate(values: Tensor, where: RaySamples, background: Tensor, shift: float, scale: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -31,7 +31,9 @@ def march(rays: RayBundle, cells: Tensor, samples: int, jitter: Tensor | None, b
         rays.directions.shape == (scenes, count, 3)
         and cells.shape[0] in (1, scenes)
         and cells.ndim == 4
+        and cells.shape[1] > 0
         and cells.dtype == torch.bool
+        and cells.device.type == "cpu"
     )
     if not fits or len(set(cells.shape[1:])) > 1 or not 0 < bins <= MOST_BINS:
         shapes = [tuple(t.shape) for t in (rays.origins, rays.directions, cells)]  # the kernel would read beyond a tensor's end

@@ -13,7 +13,7 @@ from ..types import Cameras
 from .native.build import run
 
 COLORS = 8
-LANES, CHANNELS = 16, 64  # channels of feature maps are multiples of the one and at most the other: see native/features_seen.c
+GROUP, CHANNELS = 16, 64  # channels of feature maps are multiples of the one and at most the other: native/features_seen.c
 
 
 class _Colors(ctypes.Structure):
@@ -54,14 +54,14 @@ def colors_seen(images: Tensor, cameras: Cameras, points: Tensor) -> Tensor:
 
 def takes(channels: int) -> bool:
     """Whether the kernel is written for so many: the reference does the rest."""
-    return 0 < channels <= CHANNELS and channels % LANES == 0
+    return 0 < channels <= CHANNELS and channels % GROUP == 0
 
 
 def features_seen(maps: Tensor, cameras: Cameras, points: Tensor, shift: tuple[float, float]) -> tuple[Tensor, Tensor]:
     """`maps` [scene, view, channel, row, column] float32, and the rest of the same type."""
     last = maps.permute(0, 1, 3, 4, 2)
     if not takes(last.shape[-1]):
-        raise ValueError(f"the kernel takes multiples of {LANES} channels up to {CHANNELS}, not {last.shape[-1]}")
+        raise ValueError(f"the kernel takes multiples of {GROUP} channels up to {CHANNELS}, not {last.shape[-1]}")
     return _FeaturesSeen.apply(last, *_checked(last, cameras, points), shift)
 
 

@@ -45,4 +45,4 @@ def gathered_product(values: Tensor, source: Tensor, weight: Tensor) -> Tensor:
     # rows of all scenes at once: along its second dimension torch takes twice as long to select
     starts = torch.arange(len(values), device=values.device)[:, None] * padded.shape[1]
     rows = padded.flatten(0, 1).index_select(0, (starts + source.flatten()).flatten())
-    return torch.bmm(weight.expand(len(values), -1, -1), rows.view(len(values), len(source), -1).transpose(1, 2))
+    return torch.bmm(weight.expand(len(values), -1, -1), rows.view(len(values), len(source), weight.shape[1]).transpose(1, 2))

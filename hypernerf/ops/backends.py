@@ -8,6 +8,7 @@ from functools import lru_cache
 from types import ModuleType
 
 import torch
+from torch import Tensor
 
 from ..types import InputError
 
@@ -36,6 +37,11 @@ def pick_backend(name: str, device: torch.device) -> ModuleType:
 def is_compiled(name: str, device: torch.device) -> bool:
     """Whether a backend's code is the compiled C of ops/native. Raises as `pick_backend` does."""
     return pick_backend(name, device).__name__.endswith(("._cpu", "._cpu_bf16"))
+
+
+def fits_kernels(*tensors: Tensor | None) -> bool:
+    """Whether the compiled C can read these: float32, on the CPU. What else there is, the reference takes, or refuses."""
+    return all(t is None or (t.dtype == torch.float32 and t.device.type == "cpu") for t in tensors)
 
 
 def _module(name: str) -> ModuleType:

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..geometry import project
 from ..types import ContextViews
 from . import _cpu_seen
-from .backends import is_compiled
+from .backends import fits_kernels, is_compiled
 
 COLORS = _cpu_seen.COLORS  # mean color, its deviation, the least foreground, share of views that look
 LEAST = 6  # which of them is the least foreground: -1 where a view shows background, 0 where none does
@@ -43,7 +43,7 @@ def colors_seen(
     Raises:
         InputError: unknown backend, or one that cannot run here.
     """
-    if is_compiled(backend, points.device) and context.images.dtype == points.dtype == torch.float32:
+    if is_compiled(backend, points.device) and fits_kernels(context.images, points):
         return _cpu_seen.colors_seen(_shown(context), context.cameras, points)
     each = looks(context, points)
     mean = each.colors.mean(1)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..geometry import project
 from ..types import Cameras
 from . import _cpu_seen
-from .backends import is_compiled
+from .backends import fits_kernels, is_compiled
 from .colors_seen import sample_images
 
 
@@ -25,7 +24,8 @@ def features_seen(
     Maps are read bilinearly, with 0 outside. Views that are equally the largest share the maximum's gradient.
 
     Args:
-        maps: float32 of 16, 32, 48 or 64 channels, else the reference does the work. They alone have a gradient.
+        maps: float32 of 16, 32, 48 or 64 channels, else the reference does the work; so it does where points or cameras ask for
+            a gradient.
         cameras: [scene, view].
         shift: of the places that are read, across and down, as shares of a map.
         backend: `torch` is the reference, which writes down each view's features; on a CPU `cpu` keeps a few places' at a time.
@@ -33,8 +33,9 @@ def features_seen(
     Raises:
         InputError: unknown backend, or one that cannot run here.
     """
-    compiled = is_compiled(backend, points.device)
-    if compiled and maps.dtype == points.dtype == torch.float32 and _cpu_seen.takes(maps.shape[2]) and len(points):
+    compiled = is_compiled(backend, points.device) and fits_kernels(maps, points)
+    learned = any(t.requires_grad for t in (points, cameras.camera_to_world, cameras.intrinsics))
+    if compiled and not learned and _cpu_seen.takes(maps.shape[2]) and len(points):
         return _cpu_seen.features_seen(maps, cameras, points, shift)
     each = sampled_features(maps, cameras, points, shift)
     return each.mean(1), each.amax(1)

@@ -9,11 +9,12 @@ from torch import Tensor
 from ..geometry import intersect_sphere
 from ..types import RayBundle, RaySamples
 from . import _cpu_march
-from .backends import is_compiled
+from .backends import fits_kernels, is_compiled
 
 BINS = 48  # parts of a ray that are occupied or empty as a whole
 
 
+@torch.no_grad()
 def march(
     rays: RayBundle,
     cells: Bool[Tensor, "grid size size size"],
@@ -26,7 +27,8 @@ def march(
 
     The chord is cut into `bins`; those whose middle lies in an empty cell are left out, the rest is laid end to end and cut
     into `samples` equal lengths, with a point in each: at its middle, or at `jitter` in [0, 1) across it (stratified
-    sampling). All lengths of a ray are equal and sum to the ray's occupied length, which may be 0.
+    sampling). All lengths of a ray are equal and sum to the ray's occupied length, which may be 0. Where to ask is data: there is
+    no gradient.
 
     Args:
         rays: batch shape [scene, ray].
@@ -38,7 +40,7 @@ def march(
         InputError: unknown backend, or one that cannot run here.
     """
     compiled = is_compiled(backend, rays.origins.device) and bins <= _cpu_march.MOST_BINS
-    if compiled and rays.origins.dtype == rays.directions.dtype == torch.float32:
+    if compiled and fits_kernels(rays.origins, rays.directions):
         distances, lengths = _cpu_march.march(rays, cells, samples, jitter, bins)
         return RaySamples(distances, lengths[..., None].expand_as(distances))
     near, far = intersect_sphere(rays)

@@ -88,8 +88,7 @@ def render_views(
         raise ValueError(f"render_views draws one scene at a time, not {len(weights)}: pass weights[i : i + 1]")
     device = weights.device
     background = background.to(device)
-    if occupancy is None:
-        occupancy = scene_occupancy(weights, settings.grid)
+    occupancy = scene_occupancy(weights, settings.grid) if occupancy is None else occupancy.to(device)
     every = camera_rays(cameras.to(device))
     shape = every.origins.shape[:-1]
     rays = RayBundle(every.origins.reshape(1, -1, 3), every.directions.reshape(1, -1, 3))

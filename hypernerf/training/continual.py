@@ -27,6 +27,7 @@ from ..tensor_files import read_tensors
 from ..types import Cameras, FieldOutput, InputError, SceneViews
 from .checkpoint import generator_tensors
 from .evaluation import reconstruct
+from .evenly import evenly
 from .losses import HULL_LENGTH
 from .step import Step
 from .store import StoredScene, sample_batch, stack_cameras, store_scene
@@ -47,7 +48,7 @@ class Memory:
 
 def remembered(generator: Generator, scenes: Sequence[StoredScene], most: int) -> Memory:
     """Of up to `most` scenes, evenly chosen, each read from more views than in training: fields are the better for it."""
-    chosen = list(scenes[:: max(1, len(scenes) // most)][:most])
+    chosen = evenly(scenes, most)
     still = [scene.views_at(0.0) for scene in chosen]
     views = [[some[i * len(some) // VIEWS] for i in range(VIEWS)] for some in still]
     fields = [reconstruct(generator, scene, sorted(set(v))) for scene, v in zip(chosen, views, strict=True)]

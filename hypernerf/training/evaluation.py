@@ -12,8 +12,10 @@ from torch import Tensor
 from ..fields import FieldWeights
 from ..models import Generator, SceneCode
 from ..rendering import RenderSettings, render_views
+from ..types import InputError
+from .evenly import evenly
 from .experiment import EvaluateConfig
-from .metrics import ImageMetric, psnr, ssim
+from .metrics import SMALLEST, ImageMetric, psnr, ssim
 from .store import StoredScene, context_views
 
 
@@ -37,10 +39,23 @@ def target_views(scene: StoredScene, config: EvaluateConfig, counts: Sequence[in
     """The views that every count is scored on: those no count reads, thinned evenly to `max_target_views`."""
     read = {view for count in counts for view in config.views_for(count)}
     rest = [view for view in range(len(scene)) if view not in read]
-    most = config.max_target_views
-    if most is not None and len(rest) > most:
-        rest = [rest[i * len(rest) // most] for i in range(most)]
-    return rest
+    return rest if config.max_target_views is None else evenly(rest, config.max_target_views)
+
+
+def check_views(scenes: Iterable[StoredScene], config: EvaluateConfig, counts: Sequence[int]) -> None:
+    """Raises `InputError` for scenes that cannot be scored with these numbers of context views: too few views, or too small."""
+    most = max(view for count in counts for view in config.views_for(count))
+    for scene in scenes:
+        if len(scene) <= most or not target_views(scene, config, counts):
+            raise InputError(
+                f"{scene.scene_id}: {len(scene)} views are too few for context views {list(counts)} and a target view: "
+                "set evaluate.context_views, or --context-views"
+            )
+        height, width = scene.images.shape[1:3]
+        if min(height, width) < SMALLEST:
+            raise InputError(
+                f"{scene.scene_id}: images of {height}x{width} are too small to be scored: {SMALLEST} pixels at least"
+            )
 
 
 def evaluate_fields(
@@ -93,7 +108,7 @@ def mean_image(scenes: Sequence[StoredScene]) -> Float[Tensor, "height width 3"]
 @torch.no_grad()
 def mean_code(generator: Generator, scenes: Sequence[StoredScene], views: int, most: int = 256, chunk: int = 32) -> SceneCode:
     """The average code (one scene) of up to `most` training scenes, each read from its first `views` views."""
-    chosen = scenes[:: max(1, len(scenes) // most)]
+    chosen = evenly(scenes, most)
     count = min(views, min(len(scene) for scene in chosen))
     codes = []
     for start in range(0, len(chosen), chunk):

@@ -81,8 +81,12 @@ class EvaluateConfig:
         for count, views in self.context.items():
             if len(views) != count:
                 raise InputError(f"evaluate.context: {count} context views need {count} view numbers, not {list(views)}")
+            if len(set(views)) < count or min(views, default=0) < 0:
+                raise InputError(f"evaluate.context: view numbers begin at 0 and are all different, not {list(views)}")
         if not self.context_views or min(self.context_views) < 1:
             raise InputError("evaluate.context_views must name at least one number of views, each at least 1")
+        if self.max_target_views is not None and self.max_target_views < 1:
+            raise InputError(f"evaluate.max_target_views must be at least 1, not {self.max_target_views}")
 
     def views_for(self, count: int) -> list[int]:
         return list(self.context.get(count, range(count)))

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 Images = Float[Tensor, "view height width 3"]
+SMALLEST = 11  # pixels along a side of an image that `ssim` takes
 ImageMetric = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -24,8 +25,8 @@ def ssim(prediction: Images, target: Images) -> Float[Tensor, view]:
     As `skimage.metrics.structural_similarity(gaussian_weights=True, use_sample_covariance=False, data_range=1)`: pixels
     within 5 of the border are left out of the mean.
     """
-    if min(prediction.shape[1:3]) < 11:
-        raise ValueError(f"SSIM needs images of at least 11x11 pixels, not {tuple(prediction.shape[1:3])}")
+    if min(prediction.shape[1:3]) < SMALLEST:
+        raise ValueError(f"SSIM needs images of at least {SMALLEST}x{SMALLEST} pixels, not {tuple(prediction.shape[1:3])}")
     offset = torch.arange(-5, 6, dtype=prediction.dtype, device=prediction.device)
     window = torch.exp(-0.5 * (offset / 1.5) ** 2)
     window = window / window.sum()

@@ -107,5 +107,5 @@ def _densest(weights: FieldWeights, look: Look) -> Float[Tensor, cell]:
     """The largest density of the scenes looked at in each point; 0 of none."""
     chosen = list(look.scenes)
     if not chosen:
-        return torch.zeros(len(look.points))
+        return torch.zeros(len(look.points), device=weights.device)  # as the others' is: all processes' are joined
     return grid_density(weights.map(lambda t: t[chosen].detach()), look.points).amax(0)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..geometry import camera_rays, estimate_scene_sphere, normalize_cameras
 from ..types import Cameras, ContextViews, InputError, RayBundle, SceneBatch, SceneTransform, SceneViews
+from .evenly import evenly
 from .hull import draw_hull_points, pack_hull, visual_hull
 from .mirror import mirror_scenes
 from .pixels import DrawnPixels, draw_pixels, silhouette_edges
@@ -65,11 +66,21 @@ def with_hulls(scenes: Iterable[StoredScene]) -> list[StoredScene]:
 
 
 def shared_sphere(scenes: list[StoredScene], most: int = 64) -> SceneTransform:
-    """One sphere for a whole collection, from the cameras of up to `most` of its scenes (training scenes only)."""
-    chosen = scenes[:: max(1, len(scenes) // most)]
-    spheres = [estimate_scene_sphere(scene.cameras) for scene in chosen]
+    """One sphere for a whole collection, from the cameras of up to `most` of its scenes (training scenes only).
+
+    Raises:
+        InputError: cameras of one of them look in parallel, so that it has no center.
+    """
+    spheres = [_own_sphere(scene) for scene in evenly(scenes, most)]
     x, y, z = np.median([sphere.center for sphere in spheres], axis=0).tolist()
     return SceneTransform((x, y, z), float(np.median([sphere.radius for sphere in spheres])))
+
+
+def _own_sphere(scene: StoredScene) -> SceneTransform:
+    try:
+        return estimate_scene_sphere(scene.cameras)
+    except InputError as error:
+        raise InputError(f"{scene.scene_id}: {error}") from None
 
 
 def shared_up(scenes: list[StoredScene]) -> tuple[float, float, float]:

@@ -251,3 +251,5 @@ class Trainer:
                 f"{self.run_dir}: the checkpoint does not fit the configuration ({reason}): use another --out"
             ) from None
         self.step = checkpoint.step
+        # where a run is made longer, or looked at less often, than it was: some are due again
+        self.validated = min(self.validated, math.floor(self.progress * self.config.validations + 1e-9))

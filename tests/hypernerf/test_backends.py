@@ -1,7 +1,7 @@
 """Every fast backend against the reference in float64, outputs and gradients; and what is said where one is missing."""
 
 import logging
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hypernerf.ops import _cpu, _cpu_bf16, batched_mlp, encoded_mlp
 from hypernerf.ops.backends import _fastest, _missing, pick_backend
+from hypernerf.ops.native import build
 from hypernerf.ops.native.build import BuildError, library
 from hypernerf.types import InputError
 
@@ -167,3 +168,67 @@ def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
 def test_the_best_backend_on_this_machine_is_not_the_reference():
     """Where there is a compiler, as on every machine that runs these tests, the compiled kernels must really be what runs."""
     assert pick_backend("auto", torch.device("cpu")).__name__.endswith("_cpu")
+
+
+@pytest.mark.usefixtures("without_compiler")
+def test_a_library_that_cannot_be_loaded_is_named(monkeypatch, tmp_path):
+    """Of a cache on a disk that filled up, for one. `auto` then takes the reference."""
+    monkeypatch.delenv("CC")
+    monkeypatch.setenv("HYPERNERF_CACHE", str(tmp_path))
+    monkeypatch.setattr(build, "_compile", lambda compiler, place: place.write_bytes(b"no library"))
+    (tmp_path / "native").mkdir()
+    with pytest.raises(BuildError, match=r"kernels-.*\.so cannot be loaded .*remove it"):
+        library()
+    assert pick_backend("auto", torch.device("cpu")).__name__.endswith("_torch")
+
+
+def example(layers=3):
+    generator = torch.Generator().manual_seed(0)
+    sizes = [4 + 6 + 3 * 2 + 4, *[16] * (layers - 1), 4]
+    weights = [torch.randn(1, out, into, generator=generator) for into, out in pairwise(sizes)]
+    grids = torch.randn(1, 3, 2, 4, 4, generator=generator), torch.randn(1, 1, 4, 4, 4, 4, generator=generator)
+    return torch.rand(1, 40, 3, generator=generator) * 2 - 1, [*grids, *weights]
+
+
+@pytest.mark.parametrize("which", range(6))
+def test_numbers_that_are_none_are_not_hidden(which):
+    """A step of training whose values are not finite is left out: no unit may turn them into 0."""
+    positions, tensors = example()
+    (positions if which == 5 else tensors[which]).view(-1)[:1] = float("nan")
+    outputs = [encoded_mlp(positions, 1, tensors[0], tensors[1], tensors[2:], name).isnan() for name in ("cpu", "torch")]
+    if which < 2 or which == 5:  # where a grid is read linearly in between, a share of 0 need not be asked for
+        assert outputs[0].any() or not outputs[1].any()
+    else:
+        assert torch.equal(*outputs) and outputs[0].any()
+
+
+def test_a_network_that_is_no_number_says_so():
+    positions, tensors = example()
+    tensors[2:] = [torch.full_like(matrix, float("nan")) for matrix in tensors[2:]]
+    assert encoded_mlp(positions, 1, tensors[0], tensors[1], tensors[2:], "cpu").isnan().all()
+
+
+@pytest.mark.parametrize(("which", "kind"), [*product(range(5), ("double", "half")), (0, "meta"), (1, "meta")])
+def test_what_the_kernels_cannot_read_is_left_to_the_reference(which, kind):
+    """It refuses mixtures; the kernels would read what is not there."""
+    positions, tensors = example()
+    tensors[which] = tensors[which].to("meta") if kind == "meta" else getattr(tensors[which], kind)()
+    with pytest.raises((RuntimeError, ValueError)):
+        encoded_mlp(positions, 1, tensors[0], tensors[1], tensors[2:], "cpu").sum().item()
+
+
+def test_other_defaults_do_not_change_what_the_kernels_write_to():
+    positions, tensors = example()
+    tensors = [tensor.requires_grad_() for tensor in tensors]
+
+    def gradients(module):
+        output = module.encoded_mlp(positions, 1, tensors[0], tensors[1], tensors[2:])
+        return torch.autograd.grad(output.sum(), tensors)
+
+    right = gradients(_cpu_bf16)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = gradients(_cpu_bf16)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(torch.equal(a, b) for a, b in zip(found, right, strict=True))

@@ -190,6 +190,9 @@ def mistakes(run: Path, tmp: Path):
         "unknown key": ("fit_scenes", [bad, "--out", new], "did you mean 'steps'"),
         "impossible value": ("fit_scenes", [impossible, "--out", new], "train.steps"),
         "unknown option": ("fit_scenes", [run.parent / "tiny.yaml", "--out", new, "--steps", "3"], "--steps"),
+        "ignored option": ("fit_scenes", [run.parent / "tiny.yaml", "--out", new, "--source.image_size", "8"], "reads no images"),
+        "views to score": ("fit_scenes", [run.parent / "tiny.yaml", "--out", new, "--evaluate.context_views", "[6]"], "too few"),
+        "factors alone": ("fit_scenes", [run.parent / "tiny.yaml", "--out", new, "--hypernetwork.factors", "2"], "loss.spread"),
         "no root": ("fit_scenes", [run.parent / "tiny.yaml", "--out", new, "--source.name", "srn"], "unknown key source"),
         "missing root": (
             "fit_scenes",
@@ -215,7 +218,8 @@ def mistakes(run: Path, tmp: Path):
     }
 
 
-CASES = ["no config", "unknown key", "impossible value", "unknown option", "no root", "missing root", "unwritable run", "no run",
+CASES = ["no config", "unknown key", "impossible value", "unknown option", "ignored option", "views to score", "factors alone",
+         "no root", "missing root", "unwritable run", "no run",
          "zero views", "too many views", "no scene", "odd folder", "no such view", "unwritable output", "not a scene file",
          "no scene file", "mesh format", "video format", "page format", "missing argument", "no meshes",
          "no mesh folder"]  # fmt: skip

@@ -111,3 +111,11 @@ def test_what_the_kernel_does_not_take_is_left_to_the_reference_or_refused():
         colors_seen(dataclasses.replace(context, cameras=context.cameras[:, :1]), points, "cpu")
     with pytest.raises(ValueError, match="do not fit together"):
         colors_seen(dataclasses.replace(context, cameras=double.cameras), points, "cpu")
+
+
+@pytest.mark.parametrize("view", [0, 1])
+def test_pixels_that_are_no_numbers_are_not_passed_over(view):
+    context, points = scenes_of(1, 2, 8, 8, 0), 0.1 * torch.ones(1, 3)
+    context.images[0, view] = math.nan
+    found, right = (colors_seen(context, points, name) for name in ("cpu", "torch"))
+    assert torch.equal(found.isnan(), right.isnan()) and found.isnan().any()

@@ -36,6 +36,10 @@ def test_every_config_survives_yaml(tmp_path):
         ({"train": 3}, "train must be a section"),
         ({"hypernetwork": {"head": "huge"}}, "hypernetwork.head must be one of"),
         ({"evaluate": {"context": {2: [1]}}}, "evaluate.context"),
+        ({"evaluate": {"context": {1: [-1]}}}, "evaluate.context: view numbers begin at 0"),
+        ({"evaluate": {"context": {2: [3, 3]}}}, "evaluate.context: .* all different"),
+        ({"evaluate": {"max_target_views": 0}}, "evaluate.max_target_views"),
+        ({"hypernetwork": {"head": "token", "embedding": 30}}, "hypernetwork.embedding must be a multiple of 4"),
         ({"field": {"width": 48}}, "field.width"),
     ],
 )
@@ -49,6 +53,8 @@ def test_overrides_set_nested_keys():
         {"train": {"steps": 1}}, ["--train.minutes", "2.5", "--train.batch.context", "1", "3", "--source.root=a b"]
     )
     assert values == {"train": {"steps": 1, "minutes": 2.5, "batch": {"context": [1, 3]}}, "source": {"root": "a b"}}
+    numbered = apply_overrides({"evaluate": {"context": {1: [0]}}}, ["--evaluate.context.1", "[64]"])
+    assert from_dict(Experiment, numbered).evaluate.views_for(1) == [64]
     for wrong in (["x"], ["--steps", "3"], ["--train.steps"], ["--train.steps.x", "1"]):
         with pytest.raises(InputError):
             apply_overrides({"train": {"steps": 1}}, wrong)

@@ -114,8 +114,12 @@ def test_frames_become_videos_gifs_and_folders(tmp_path):
         save_frames(tmp_path / "dir", frames)
         assert sorted(p.name for p in (tmp_path / "dir").iterdir()) == [f"{i:04d}.png" for i in range(5)]
     (tmp_path / "dir" / "notes.txt").write_text("keep me")
-    with pytest.raises(InputError, match="not a folder of pictures"):
+    with pytest.raises(InputError, match="not a folder of frames"):
         save_frames(tmp_path / "dir", frames)
+    (tmp_path / "dir" / "notes.txt").rename(tmp_path / "dir" / "holiday.png")
+    with pytest.raises(InputError, match="not a folder of frames"):  # pictures of the user's own are not removed
+        save_frames(tmp_path / "dir", frames)
+    assert (tmp_path / "dir" / "holiday.png").read_text() == "keep me"
     with pytest.raises(InputError, match="unknown format"):
         save_frames(tmp_path / "a.avi", frames)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.gif", "a.mp4", "dir"]
@@ -127,6 +131,8 @@ def test_a_sheet_holds_all_its_pictures(tmp_path):
     assert sheet.width == (3 + 4) * 16 + 2 * 8
     values = {value for _, value in sheet.getcolors(10**6)}
     assert {(64, 64, 64), (128, 128, 128), (255, 255, 255)} <= values
+    fewer = Row(torch.zeros(1, 8, 8, 3), torch.zeros(1, 8, 8, 3), torch.zeros(1, 8, 8, 3))  # a scene of few views
+    assert comparison_sheet([*rows, fewer]).width == (3 + 2) * 16 + 8
     save_image(tmp_path / "s.png", sheet)
     assert iio.imread(tmp_path / "s.png").shape[1] == sheet.width
 
@@ -142,4 +148,7 @@ def test_the_report_is_one_file_with_everything_inside(tmp_path):
     page = (tmp_path / "r.html").read_text()
     assert "20.50" in page and "a &amp; b" in page and "no &lt;lpips&gt;" in page and 'href="x.glb"' in page
     assert page.count("<polyline") == 2 and "base64" in page and "http" not in page
+    validation.append({"minutes": 3.0, "psnr": {"3": 17.0}})  # resumed with other numbers of views
+    write_report(tmp_path / "r.html", ReportData("a", metrics, train, validation, [sheet], None, []))
+    assert (tmp_path / "r.html").read_text().count("<polyline") == 3
     assert "nothing was logged" in plot({}, "x", "y")

@@ -120,3 +120,22 @@ def test_cameras_that_do_not_fit_are_refused():
     maps, cameras, points = example(1, 2, 16, 4, 4, 5, 0)
     with pytest.raises(ValueError, match="do not fit together"):
         features_seen(maps, Cameras(cameras.camera_to_world[:, :1], cameras.intrinsics[:, :1], 12, 10), points, backend="cpu")
+
+
+@pytest.mark.parametrize("number", [math.nan, -math.inf])
+@pytest.mark.parametrize("view", [0, 1])
+def test_numbers_that_are_none_are_not_passed_over(number, view):
+    maps, cameras, points = example(1, 2, 16, 4, 4, 9, 0)
+    maps[0, view] = number
+    found, right = (features_seen(maps, cameras, 0.1 * points, backend=name) for name in ("cpu", "torch"))
+    assert right[0].isnan().any() or right[0].isinf().any()
+    for one, other in zip(found, right, strict=True):
+        assert torch.allclose(one, other, atol=TOLERANCE, equal_nan=True)
+
+
+def test_points_have_gradients_where_they_are_asked_for():
+    maps, cameras, points = example(1, 2, 16, 4, 4, 5, 0)
+    points.requires_grad_()
+    mean, most = features_seen(maps, cameras, points, backend="cpu")
+    (gradient,) = torch.autograd.grad(mean.sum() + most.sum(), points)
+    assert gradient.abs().sum() > 0

@@ -82,3 +82,10 @@ def test_shapes_that_do_not_fit_are_refused():
     values, source, weight = example(1, 5, 4, 2, 3, 2)
     with pytest.raises(ValueError, match="do not fit together"):
         gathered_product(values, source, weight[:, 1:], "cpu")
+
+
+@pytest.mark.parametrize("backend", ["torch", "cpu"])
+@pytest.mark.parametrize(("scenes", "groups"), [(0, 4), (2, 0)])
+def test_nothing_is_gathered_from_nothing(scenes, groups, backend):
+    values, source, weight = example(2, 5, 4, 2, 3, 2)
+    assert gathered_product(values[:scenes], source[:groups], weight, backend).shape == (scenes, len(weight), groups)

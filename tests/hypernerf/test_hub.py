@@ -24,7 +24,9 @@ class Hub(types.ModuleType):
             raise OSError("no network\nmore lines")
         (self.server / repository).mkdir(parents=True, exist_ok=exist_ok)
 
-    def upload_folder(self, repo_id, folder_path, allow_patterns):
+    def upload_folder(self, repo_id, folder_path, allow_patterns, delete_patterns):
+        for old in (self.server / repo_id).glob(delete_patterns):
+            old.unlink()
         for pattern in allow_patterns:
             for path in sorted(type(self.server)(folder_path).glob(pattern)):
                 target = self.server / repo_id / path.relative_to(folder_path)
@@ -62,6 +64,9 @@ def test_what_is_pushed_is_the_model_alone_and_comes_back_also_offline(hub, mode
     folder = model_folder("hub:me/chairs@v1")
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     assert files == ["checkpoints/step_00000001.safetensors", "config.yaml"]
+    (model / "checkpoints/step_00000001.safetensors").rename(model / "checkpoints/step_00000000.safetensors")
+    push_to_hub(model, "me/chairs")
+    assert [path.name for path in (hub.server / "me/chairs/checkpoints").iterdir()] == ["step_00000000.safetensors"]
     hub.online = False
     assert downloaded("me/chairs@v1") == folder
     with pytest.raises(InputError, match=r"hub:me/cars: cannot be fetched \(not in the cache\)"):

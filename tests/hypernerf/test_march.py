@@ -102,11 +102,25 @@ def test_what_does_not_fit_is_refused_and_many_bins_are_left_to_the_reference():
         march(RayBundle(rays.origins[:1], rays.directions), cells, 3, backend="cpu")
     with pytest.raises(ValueError, match="do not fit together"):
         march(rays, cells[:, :2], 3, backend="cpu")
-    with pytest.raises(ValueError, match="do not fit together"):
-        march(rays, cells.float(), 3, backend="cpu")
+    for wrong in (cells.float(), cells[:, :0, :0, :0], cells.to("meta")):
+        with pytest.raises(ValueError, match="do not fit together"):
+            march(rays, wrong, 3, backend="cpu")
     jitter = torch.rand(2, 4, 3)
     one, other = (march(rays, cells, 3, given, backend="cpu").distances for given in (jitter, jitter.double()))
     assert torch.equal(one, other)
     assert torch.equal(
         march(rays, cells, 3, bins=300, backend="cpu").distances, march(rays, cells, 3, bins=300, backend="torch").distances
     )
+
+
+@pytest.mark.parametrize("at", [-3.0, -2e6, 5.0, math.nan])
+def test_jitter_beyond_its_range_reads_no_bin_that_is_not_there(at):
+    rays, cells = example(1, 1, 4, 3, 0, share=2.0)
+    found = march(rays, cells, 3, torch.full((1, 4, 3), at), backend="cpu")
+    assert found.distances.shape == (1, 4, 3) and (math.isnan(at) or found.distances.isfinite().all())
+
+
+def test_where_to_ask_has_no_gradient():
+    rays, cells = example(1, 1, 4, 3, 0)
+    rays.origins.requires_grad_()
+    assert not any(march(rays, cells, 3, backend=name).distances.requires_grad for name in ("torch", "cpu"))

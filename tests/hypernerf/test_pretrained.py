@@ -125,3 +125,14 @@ def test_the_two_models_fit_in_twenty_megabytes_together():
         assert size < 9.5e6
         total += size
     assert total < 20e6
+
+
+def test_a_model_is_not_written_over_another_or_into_its_run(shipped, tmp_path):
+    """The newest step would count, whose configuration it is not; and a run that lost its state cannot go on."""
+    run = shipped.parent / "run"
+    with pytest.raises(InputError, match="is the run itself"):
+        export_model.main([str(run), "-o", str(run)])
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "step_00000007.safetensors").write_text("an older model")
+    with pytest.raises(InputError, match="holds a model of step 7 already"):
+        export_model.main([str(run), "-o", str(tmp_path)])

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hypernerf.cli import fit, pack_scenes
+from hypernerf.cli import fit, pack_scenes, reconstruct
 from hypernerf.cli.common import parse_config
 from hypernerf.cli.streamed import open_stream
 from hypernerf.cli.taking_up import Settings
@@ -162,7 +162,7 @@ def test_hulls_are_found_anew_for_another_sphere(packed):
     stream.close()
 
 
-def test_the_command_trains_and_refuses_other_scenes(packed, tmp_path, monkeypatch):
+def test_the_command_trains_and_refuses_other_scenes(packed, photos, tmp_path, monkeypatch):
     finished = []
     monkeypatch.setattr(fit, "finish_run", lambda run, source, scenes: finished.append((source.scene_ids("test"), scenes)))
     config = tmp_path / "config.yaml"
@@ -181,6 +181,8 @@ render: {{samples: 4, grid: 8}}
     assert fit.main([str(config), "--out", str(run)]) == 0
     assert finished == [(["test-chairs-00000"], 14)]
     assert parse_config(load_yaml(run / "config.yaml"), "")[0].radius == 1.0
+    reconstruct.main([str(run), "--scene", str(photos), "--views", "0", "-o", str(tmp_path / "own.field.safetensors")])
+    assert (tmp_path / "own.field.safetensors").is_file()  # photos of one's own are not packed, and are brought to size
     again = [str(config), "--out", str(run), "--resume", "--train.steps", "9", "--allow-change", "train.steps"]
     index = (packed / "index.json").read_text()
     try:

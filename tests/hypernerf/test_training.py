@@ -14,6 +14,8 @@ from hypernerf.models import HypernetworkConfig
 from hypernerf.training import (
     EvaluateConfig,
     Trainer,
+    check_views,
+    evenly,
     mean_code,
     mean_image,
     nearest_context_view,
@@ -276,3 +278,34 @@ def test_minutes_end_a_run(stored, tmp_path):
     minutes: list[float] = []
     assert trainer.run(lambda report: minutes.append(report.minutes), lambda t: None)
     assert max(minutes[:-1], default=0) < 0.01 <= minutes[-1] == trainer.minutes  # the first step that reaches them is the last
+
+
+def test_a_run_made_longer_is_validated_again(stored, tmp_path):
+    """Where ten of ten validations were made, half of them are due again once there is twice as much to do."""
+    seen: list[int] = []
+    short = tiny(steps=10, validations=5)
+    Trainer(short, stored, tmp_path).run(lambda r: None, lambda trainer: seen.append(trainer.step))
+    assert seen == [2, 4, 6, 8, 10]
+    longer = Trainer(tiny(steps=20, validations=5), stored, tmp_path)
+    longer.resume(load_for_resuming(tmp_path))
+    longer.run(lambda r: None, lambda trainer: seen.append(trainer.step))
+    assert seen == [2, 4, 6, 8, 10, 12, 16, 20]
+
+
+@pytest.mark.parametrize(("count", "most"), [(7, 3), (3, 7), (5, 5), (600, 256), (1, 1)])
+def test_some_of_many_are_spread_over_all(count, most):
+    chosen = evenly(range(count), most)
+    assert len(chosen) == min(count, most) == len(set(chosen)) and chosen[0] == 0
+    assert max(np.diff([*chosen, count])) <= -(-count // len(chosen))
+
+
+def test_scenes_that_cannot_be_scored_are_named(stored):
+    check_views(stored, EvaluateConfig(), [1, 3])
+    with pytest.raises(InputError, match=rf"{stored[0].scene_id}: 6 views are too few for context views \[6\]"):
+        check_views(stored, EvaluateConfig(), [6])
+    small = [dataclasses.replace(stored[0], images=stored[0].images[:, :10, :10])]
+    with pytest.raises(InputError, match="10x10 are too small"):
+        check_views(small, EvaluateConfig(), [1])
+    parallel = dataclasses.replace(stored[0].cameras, camera_to_world=stored[0].cameras.camera_to_world[:1].expand(6, 4, 4))
+    with pytest.raises(InputError, match=rf"{stored[0].scene_id}: the cameras look in parallel"):
+        shared_sphere([dataclasses.replace(stored[0], cameras=parallel)])

@@ -40,6 +40,11 @@ def distribution(stored) -> FieldDistribution:
         return generator.distribution(generator.encode(context_views(stored[:2], [0, 1])))
 
 
+def first(distribution):
+    """Its first scene alone."""
+    return FieldDistribution(distribution.mean[:1], {name: value[:1] for name, value in distribution.factors.items()})
+
+
 def test_samples_have_the_mean_and_the_covariance_of_their_factors(distribution):
     noise = torch.randn(4000, 2, 3, generator=torch.Generator().manual_seed(0))
     for name in ("layer_1", "planes", "volume"):
@@ -101,7 +106,7 @@ def test_the_energy_score_is_the_slow_sum():
 
 
 def test_deviation_comes_from_the_factors(stored, distribution):
-    one = distribution.map(lambda value: value[:1])
+    one = first(distribution)
     scene, settings = stored[0], tiny().render
     certain = FieldDistribution(one.mean, {name: value * 0 for name, value in one.factors.items()})
     _, none = predicted_deviation(certain, scene.cameras[:2], scene.background, settings)
@@ -113,7 +118,7 @@ def test_deviation_comes_from_the_factors(stored, distribution):
 
 def test_what_a_view_tells_is_that_of_a_linear_gaussian(monkeypatch, stored, distribution):
     """What is left of z when A z + e is seen, by the other formula, from the image's covariance: I - A^T (A A^T + s^2 I)^-1 A."""
-    one = distribution.map(lambda value: value[:1])
+    one = first(distribution)
     linear = torch.randn(8, 4 * 4 * 3, generator=torch.Generator().manual_seed(0)) * 3
 
     def render(weights, cameras, background, settings):
@@ -145,7 +150,7 @@ def test_the_view_that_sees_the_uncertain_side_is_suggested():
 
 
 def test_factors_lie_beside_the_scene_file(distribution, tmp_path):
-    one, scene = distribution.map(lambda value: value[:1]), tmp_path / "a.field.safetensors"
+    one, scene = first(distribution), tmp_path / "a.field.safetensors"
     save_spread(scene, one)
     again = load_spread(scene, one.mean)
     assert all(torch.allclose(again.factors[n], v, atol=1e-3) for n, v in one.factors.items())
@@ -153,3 +158,8 @@ def test_factors_lie_beside_the_scene_file(distribution, tmp_path):
         load_spread(scene, ball())
     with pytest.raises(InputError, match="no factors beside"):
         load_spread(tmp_path / "b.field.safetensors", one.mean)
+
+
+def test_spread_without_factors_is_refused(stored, tmp_path):
+    with pytest.raises(InputError, match=r"hypernetwork\.factors"):
+        Trainer(tiny(steps=3, loss=LossConfig(hull=0, spread=1.0)), stored, tmp_path)

@@ -254,7 +254,8 @@ def test_a_run_reads_scenes_when_asked_and_keeps_what_it_made(stored):
 
 def test_it_says_what_to_install_and_what_cannot_be_opened(scene_field, tmp_path, monkeypatch):
     from hypernerf.cli.view import main
-    from hypernerf.fields import save_scene_file
+    from hypernerf.fields import save_delta_file, save_scene_file
+    from hypernerf.fields.delta import make_base
 
     path = tmp_path / "ball.field.safetensors"
     save_scene_file(path, scene_field)
@@ -267,7 +268,16 @@ def test_it_says_what_to_install_and_what_cannot_be_opened(scene_field, tmp_path
     ]:
         with pytest.raises(InputError, match=words):
             main([*map(str, arguments), "-o", str(tmp_path)])
+    (tmp_path / "moved").mkdir()
+    base = make_base(scene_field.weights.map(lambda value: value.repeat(3, 1, 1)))
+    save_delta_file(tmp_path / "moved" / "small.field.safetensors", scene_field, base)
+    (tmp_path / "moved" / base.file_name).rename(tmp_path / "base.safetensors")
+    small = [str(tmp_path / "moved" / "small.field.safetensors"), "-o", str(tmp_path)]
+    with pytest.raises(InputError, match="give --base"):
+        main(small)
     monkeypatch.setitem(sys.modules, "viser", None)
+    with pytest.raises(InputError, match=r"hypernerf\[viewer\]"):  # it was read
+        main([*small, "--base", str(tmp_path / "base.safetensors")])
     with pytest.raises(InputError, match=r"pip install 'hypernerf\[viewer\]'"):
         main([str(path), "-o", str(tmp_path)])
 

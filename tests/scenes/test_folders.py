@@ -216,3 +216,12 @@ def test_unknown_folders_and_sources_are_named(tmp_path):
         open_source(SourceConfig(name="magic"))
     with pytest.raises(InputError, match=r"source\.near"):
         SourceConfig(near=1.0)
+
+
+def test_a_folder_of_one_split_has_that_split(tmp_path):
+    """What render_scenes.py --hold-out writes, say."""
+    for name in ("a", "b", ".c.tmp"):
+        blender_scene(tmp_path / "test" / name)
+    source = open_source(BlenderConfig(name="blender", root=str(tmp_path)))
+    found = {split: source.scene_ids(split) for split in ("train", "val", "test")}
+    assert found == {"train": [], "val": [], "test": ["test/a", "test/b"]}

@@ -13,7 +13,7 @@ from scenes import open_source
 from scenes.detect import load_scene_folder
 from scenes.mesh_file import load_mesh
 from scenes.mesh_rendering import draw_views
-from scenes.meshes import MeshesConfig, base_name, divide_meshes
+from scenes.meshes import MeshesConfig, MeshesSource, base_name, divide_meshes
 from scenes.orbits import surrounding_cameras
 from scenes.source import SceneError
 from tests.conftest import run_tool
@@ -139,7 +139,7 @@ def test_rendered_folders_are_read_back_as_the_same_scene(tmp_path, layout):
     assert code == 0, error
     assert "bad.obj" in output and "3 of 4 objects" in output
     root = out.parent if layout == "srn" else out
-    folders = [p for split in root.iterdir() for p in split.iterdir()]
+    folders = [p for split in root.iterdir() if split.is_dir() for p in split.iterdir()]
     assert len(folders) == 3
     views = load_scene_folder(folders[0], (1.0, 1.0, 1.0))
     assert len(views) == 4 and views.masks.mean() > 0.05
@@ -164,3 +164,36 @@ def test_a_pack_that_is_held_out_is_in_no_other_split(tmp_path, layout):
     assert sorted(drawn) == ["a__one", "a__three", "a__two", "b__four", "bc__five"]
     code, _, error = run_tool("render_scenes", tmp_path / "in", tmp_path / "out", *options, "--hold-out", "nothing")
     assert code == 2 and "nothing" in error
+
+
+def test_what_was_drawn_otherwise_is_not_drawn_over(tmp_path):
+    """Another seed divides the objects otherwise: one would end up in two splits."""
+    (tmp_path / "in").mkdir()
+    for number in range(6):
+        trimesh.creation.box((1, 1 + number, 1)).export(tmp_path / "in" / f"box{number}.ply")
+    trimesh.creation.box((3, 1, 1)).export(tmp_path / "in" / "box0.obj")
+    options = ["--size", 8, "--views", 2, "--workers", 1, "--supersample", 1]
+    code, output, error = run_tool("render_scenes", tmp_path / "in", tmp_path / "out", *options)
+    assert code == 0 and "6 of 6" in output and "box0.ply" in output + error  # box0.obj comes first
+    assert run_tool("render_scenes", tmp_path / "in", tmp_path / "out", *options)[0] == 0  # as after an interruption
+    code, _, error = run_tool("render_scenes", tmp_path / "in", tmp_path / "out", *options, "--seed", 1)
+    assert code == 2 and "another seed" in error and "out_render_scenes.json" in error
+    (tmp_path / "out_render_scenes.json").write_text("[1]")
+    assert "not what" in run_tool("render_scenes", tmp_path / "in", tmp_path / "out", *options)[2]
+    (tmp_path / "out_render_scenes.json").unlink()
+    assert "holds scenes already" in run_tool("render_scenes", tmp_path / "in", tmp_path / "out", *options)[2]
+
+
+def test_drawn_views_belong_to_their_cameras_whatever_the_root(tmp_path):
+    """Cameras are of a scene's name, which begins at the root; the cache must not mix them up."""
+    (tmp_path / "in" / "pack").mkdir(parents=True)
+    trimesh.creation.box((1, 2, 3)).export(tmp_path / "in" / "pack" / "box.ply")
+    facts = {"name": "meshes", "size": 16, "views": 4, "cache": str(tmp_path / "cache")}
+    found = []
+    for root in ("in", "in/pack"):
+        source = MeshesSource(MeshesConfig(root=str(tmp_path / root), **facts))
+        (name,) = [n for split in ("train", "val", "test") for n in source.scene_ids(split)]
+        found.append((source, name, source.load(name)))
+    fresh = MeshesSource(MeshesConfig(root=str(tmp_path / "in/pack"), **{**facts, "cache": str(tmp_path / "other")}))
+    assert torch.equal(found[1][2].images, fresh.load("box").images)
+    assert not torch.equal(found[0][2].images, found[1][2].images)

@@ -246,3 +246,10 @@ def test_a_bad_scene_is_skipped_and_named_by_the_command(tmp_path, capsys):
     assert all(name.split("/")[1].startswith("scene_") for split in SPLITS for name in source.scene_ids(split))
     with pytest.raises(InputError, match="choose another OUT"):
         pack_scenes.main([str(tmp_path / "config.yaml"), str(tmp_path / "out")])
+
+
+def test_scenes_that_move_are_not_packed(tmp_path):
+    source = {"name": "procedural", "moving": True, "categories": ["cars"], **SETTINGS}
+    (tmp_path / "config.yaml").write_text(f"source: {json.dumps(source)}")
+    with pytest.raises(InputError, match="scenes that move cannot be packed"):
+        pack_scenes.main([str(tmp_path / "config.yaml"), str(tmp_path / "out"), "--workers", "1"])

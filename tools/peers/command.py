@@ -16,7 +16,7 @@ from hypernerf.cli.common import Parser, check_writable, console, parse_config, 
 from hypernerf.cli.finish import print_table
 from hypernerf.config import apply_overrides, from_dict, load_yaml, to_dict
 from hypernerf.memory import keep_freed_memory
-from hypernerf.training import Experiment
+from hypernerf.training import Experiment, check_views
 from hypernerf.training.metrics import lpips_metric
 from hypernerf.types import InputError
 from scenes.source import SourceConfig, Split
@@ -25,7 +25,7 @@ from . import ginr_ipc, pixel_nerf, scratch, trans_inr
 from .common import Kind, Material, Peer, load_material
 from .loop import STATE, Clock, Plan, train
 from .repository import checked_out_commit
-from .scoring import check_views, scores_of, watch
+from .scoring import scores_of, watch
 
 PEERS: dict[str, Kind] = {
     "trans-inr": trans_inr.KIND,
@@ -69,7 +69,8 @@ def main(arguments: Sequence[str]) -> int:
             raise InputError(f"{folder}: already holds a run: give --resume to go on with it, or another --out")
         check_writable(folder, "--out")
     material = load_material(options.source, options.experiment, options.kind, options.split, repository, options.also)
-    check_views(material, options.counts)
+    config, scenes = material.experiment.evaluate, [*material.scored, *material.also, *material.watched, *material.train]
+    check_views(scenes, config, sorted({*config.context_views, *options.counts}))
     facts = {
         "peer": options.name,
         "commit": None if repository is None else checked_out_commit(repository),

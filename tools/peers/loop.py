@@ -16,6 +16,7 @@ from rich.progress import Progress, TaskID, TextColumn
 from hypernerf.cli.common import console, progress_bar
 from hypernerf.files import write_atomically
 from hypernerf.interrupts import StoppedAtOnce, stopping_on_signals, whole
+from hypernerf.training.checkpoint import packed
 from hypernerf.training.logs import append_metrics
 from hypernerf.types import InputError
 
@@ -125,7 +126,7 @@ def _save(peer: Peer, plan: Plan, clock: Clock) -> None:
         "optimizer": peer.optimizer.state_dict(),
         "clock": (clock.step, clock.minutes),
     }
-    write_atomically(plan.folder / STATE, lambda path: torch.save(state, path))
+    write_atomically(plan.folder / STATE, lambda path: path.write_bytes(packed(state)))
 
 
 def _resume(peer: Peer, plan: Plan) -> Clock:

@@ -11,7 +11,6 @@ import torch
 from hypernerf.cli.common import tracked
 from hypernerf.training import EvaluateConfig, Scores, StoredScene, evaluate_images, target_views
 from hypernerf.training.metrics import ImageMetric
-from hypernerf.types import InputError
 
 from .common import Material, Peer
 
@@ -19,16 +18,6 @@ from .common import Material, Peer
 def targets_of(config: EvaluateConfig, counts: Sequence[int], scene: StoredScene) -> list[int]:
     """Those of our own evaluation: no number of views of the configuration reads them."""
     return target_views(scene, config, sorted({*config.context_views, *counts}))
-
-
-def check_views(material: Material, counts: Sequence[int]) -> None:
-    """Raises `InputError` for scenes with too few views."""
-    config = material.experiment.evaluate
-    for scene in [*material.scored, *material.also, *material.watched, *material.train]:
-        if len(scene) <= max(max(config.views_for(count)) for count in counts) or not targets_of(config, counts, scene):
-            raise InputError(
-                f"{scene.scene_id}: {len(scene)} views are too few for context views {list(counts)} and a target view"
-            )
 
 
 @torch.no_grad()

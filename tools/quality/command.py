@@ -14,7 +14,9 @@ from pathlib import Path
 import torch
 
 from hypernerf.cli.common import Parser, check_writable, console, parse_config, warn
+from hypernerf.cli.render_scenes import MAX_RECORD, drawn_record
 from hypernerf.config import load_yaml
+from hypernerf.reading import read_bytes
 from hypernerf.types import InputError
 from peers.repository import checked_out_commit
 from scenes.source import SourceConfig
@@ -178,7 +180,14 @@ def _undrawn(row: Row, settings: Settings) -> SourceConfig | None:
     """The source of a row whose meshes are not drawn yet."""
     file = settings.config(row)
     source, _ = parse_config(load_yaml(file), str(file))
-    return source if source.name == "srn" and not Path(f"{source.root}_test").is_dir() else None
+    if source.name != "srn":
+        return None
+    record = drawn_record(Path(str(source.root)))
+    if record.is_file():  # begun, and perhaps interrupted
+        drawn = "finished" in read_bytes(record, MAX_RECORD).decode(errors="replace")
+    else:
+        drawn = Path(f"{source.root}_test").is_dir()
+    return None if drawn else source
 
 
 def _draw_meshes(row: Row, settings: Settings, options: argparse.Namespace) -> None:

@@ -34,7 +34,10 @@ def library() -> ctypes.CDLL:
     place = _folder() / f"kernels-{_fingerprint(compiler)}.so"
     if not place.is_file():
         _compile(compiler, place)
-    return ctypes.CDLL(str(place))
+    try:
+        return ctypes.CDLL(str(place))
+    except OSError as error:  # damaged, on a disk that must not be run from, or linked to what is not there
+        raise BuildError(f"{place} cannot be loaded ({error}): remove it, or set HYPERNERF_CACHE or CC=gcc") from None
 
 
 def run(function: str, call: ctypes.Structure) -> None:
@@ -55,7 +58,8 @@ def _fingerprint(compiler: str) -> str:
         found.update(path.read_bytes())
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
     cpu = Path("/proc/cpuinfo")
-    flags = next((line for line in cpu.read_text().splitlines() if line.startswith("flags")), "") if cpu.is_file() else ""
+    told = cpu.read_text().splitlines() if cpu.is_file() else []
+    flags = "\n".join(sorted({line for line in told if line.startswith(("flags", "Features", "CPU part"))}))
     found.update("\n".join([*FLAGS, version, platform.machine(), platform.processor(), flags, *_threads()]).encode())
     return found.hexdigest()[:16]
 

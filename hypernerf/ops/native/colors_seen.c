@@ -55,7 +55,7 @@ static void block(const ColorsSeen *c, long scene, long first, int count, quad *
         for (long view = 0; view < c->views; view++) {
             const quad value = shown[view * BLOCK + i], away = value - mean;
             squares += away * away;
-            least = value[3] < least ? value[3] : least;
+            least = value[3] >= least || least != least ? least : value[3]; /* what is not a number is not passed over */
         }
         for (int k = 0; k < 3; k++) to[k] = mean[k], to[3 + k] = sqrtf(squares[k] * share + 1e-6f);
         to[6] = least, to[7] = inside[i] * share;

@@ -1,6 +1,6 @@
 /* Features of a scene's views at points, their mean and their maximum over the views, and the gradient in the feature maps: see
    ops/features_seen.py, whose torch reference this is the twin of. */
-#include <float.h>
+#include <math.h>
 
 #include "projection.h"
 
@@ -18,7 +18,7 @@ typedef struct {
     float *d_maps; /* if not null, it is wanted */
 } FeaturesSeen;
 
-/* The four pixels around a place (null: outside of the map), and their shares. */
+/* Where the four pixels around a place begin (-1: outside of the map), and their shares. */
 typedef struct {
     ptrdiff_t at[4];
     float share[4];
@@ -55,14 +55,14 @@ INLINE void forward_block(const int n, const FeaturesSeen *c, long scene, long f
     float mean[CHANNELS][BLOCK], most[CHANNELS][BLOCK];
     for (int i = 0; i < count; i++) {
         vec sum[MOST], largest[MOST];
-        for (int j = 0; j < n; j++) sum[j] = (vec){0}, largest[j] = (vec){0} - FLT_MAX;
+        for (int j = 0; j < n; j++) sum[j] = (vec){0}, largest[j] = (vec){0} - INFINITY;
         for (long view = 0; view < c->views; view++) {
             const Taps taps = taps_of(c, places + view, i);
             vec value[MOST];
             sample(n, c->maps + (scene * c->views + view) * size, &taps, value);
             for (int j = 0; j < n; j++) {
                 sum[j] += value[j];
-                largest[j] = choose(value[j] > largest[j], value[j], largest[j]);
+                largest[j] = choose(~(value[j] <= largest[j]) & (largest[j] == largest[j]), value[j], largest[j]);
             }
         }
         for (int j = 0; j < n; j++) {
@@ -86,7 +86,7 @@ INLINE void backward_block(const int n, const FeaturesSeen *c, long scene, long 
     }
     for (int i = 0; i < count; i++) {
         vec largest[MOST], ties[MOST];
-        for (int j = 0; j < n; j++) ties[j] = (vec){0}, largest[j] = (vec){0} - FLT_MAX;
+        for (int j = 0; j < n; j++) ties[j] = (vec){0}, largest[j] = (vec){0} - INFINITY;
         for (long view = 0; view < c->views; view++) {
             const Taps taps = taps_of(c, places + view, i);
             vec *value = values + view * n;
@@ -125,7 +125,7 @@ static void block(const FeaturesSeen *c, long scene, long first, int count, Plac
 /* Runs forward, or with d_maps backward: a scene's gradient is one thread's, so that it is added up in one order. Returns 0, or 1
    if memory is short. */
 int features_seen_run(const FeaturesSeen *c) {
-    const long blocks = (c->places + BLOCK - 1) / BLOCK, together = c->d_maps ? blocks : 1, parts = blocks / together;
+    const long blocks = (c->places + BLOCK - 1) / BLOCK, together = c->d_maps && blocks ? blocks : 1, parts = blocks / together;
     const size_t map = (size_t)c->views * c->rows * c->columns * c->channels;
     float *values = reserve(c->threads * c->views * c->channels);
     Places *every = malloc(c->threads * c->views * sizeof(Places));

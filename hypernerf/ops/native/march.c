@@ -51,7 +51,7 @@ static void march_ray(const March *m, long scene, long ray) {
     float *to = m->distances + ray * m->samples;
     for (int i = 0; i < m->samples; i++) { /* full bins are laid end to end */
         const float at = (i + (jitter ? jitter[i] : 0.5f)) * step;
-        const int bin = at < last ? (int)at : last;
+        const int bin = at < last ? (at > 0 ? (int)at : 0) : last;
         to[i] = near + width * (full[bin] + (at - bin));
     }
     m->lengths[ray] = step * width;

@@ -34,7 +34,7 @@ typedef struct {
     int widest;
 } Layout;
 
-/* Where the features of the grids begin among the inputs, and the volume's own, whose first four are added to the outputs. */
+/* Where the features of the grids begin among the inputs, and the volume's own, as many of which as there are outputs are added to these. */
 INLINE int grids_begin(const Call *c) { return frequency_features(&c->encoding); }
 INLINE int volume_begins(const Call *c) {
     return grids_begin(c) + (c->encoding.plane_size ? 3 * c->encoding.plane_channels : 0);

@@ -47,7 +47,7 @@ INLINE void tile(const int rows, const int vectors, const int how, int depth, Le
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; v++) {
             vec value = sum[r][v];
-            if (how & RELU) value = where_positive(value, value);
+            if (how & RELU) value = (vec)((ivec)value & ~(ivec)(value < 0)); /* what is not a number stays so */
             *(vec *)(c + r * ldc + v * LANES) = value;
         }
 }
