@@ -187,12 +187,21 @@ def scaling_rows(device: torch.device, repeats: int) -> list[Timing]:
 
 
 def _show(rows: Sequence[Timing], ceilings: dict[str, float], device: torch.device) -> None:
-    table = Table("what", "backend", "ms", "x", "of ceiling", "error", "PSNR", "samples", title=machine(device))
+    table = Table("what", "backend", "ms", "x", "", title=machine(device))
     for row in rows:
-        cells = [f"{row.milliseconds:.2f}", "" if row.ratio is None else f"{row.ratio:.2f}"]
-        cells += ["" if row.share is None else f"{row.share:.0%}", "" if row.error is None else f"{row.error:.0e}"]
-        cells += ["" if row.psnr is None else f"{row.psnr:.1f}", "" if row.samples is None else f"{row.samples:.1%}"]
-        table.add_row(row.what, row.backend, *cells)
-    console.print(table, width=145)
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        table.add_row(row.what, row.backend, f"{row.milliseconds:.2f}", ratio, _remarks(row))
+    console.print(table)
     console.print(", ".join(f"{value / 1e9:.1f} G {name}" for name, value in ceilings.items()))
     console.print(f"most memory held: {peak_memory(device) / 2**20:.0f} MB")
+
+
+def _remarks(row: Timing) -> str:
+    """What is known of few rows: columns of their own would leave the others no room on a narrow terminal."""
+    known = {
+        "of ceiling": row.share is not None and f"{row.share:.0%}",
+        "error": row.error is not None and f"{row.error:.0e}",
+        "dB": row.psnr is not None and f"{row.psnr:.1f}",
+        "of the points": row.samples is not None and f"{row.samples:.1%}",
+    }
+    return ", ".join(f"{value} {name}" for name, value in known.items() if value)
