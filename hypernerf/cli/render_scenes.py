@@ -110,8 +110,9 @@ def _begin(options, jobs: list[_Job]) -> dict[str, Any]:
 
 def _jobs(options) -> list[_Job]:
     files = named_meshes(options.meshes)
+    drawn = set(files.values())
     for path in mesh_files(options.meshes):
-        if path not in files.values():
+        if path not in drawn:
             warn(f"left out: {path}, beside which stands {files[str(path.relative_to(options.meshes).with_suffix(''))].name}")
     numbers = {name: number for number, name in enumerate(files)}
     held_out = [name for name in files if any(Path(name).is_relative_to(folder) for folder in options.hold_out)]
