@@ -67,6 +67,7 @@ class Parser(argparse.ArgumentParser):
         self.add_base()
 
     def add_base(self) -> None:
+        """`.base`, what delta files are merged with; None: what lies beside them."""
         self.add_argument(
             "--base", type=Path, metavar="FILE",
             help=as_called(
