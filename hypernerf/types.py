@@ -79,10 +79,10 @@ class SceneViews:
     scene_id: str
     cameras: Cameras  # batch shape [view]
     images: Float[Tensor, "view height width 3"]
-    background: Float[Tensor, 3]
+    background: Float[Tensor, " 3"]
     masks: Float[Tensor, "view height width"] | None = None  # coverage by the object
     depths: Float[Tensor, "view height width"] | None = None
-    times: Float[Tensor, view] | None = None  # of scenes that move, from 0 to 1
+    times: Float[Tensor, " view"] | None = None  # of scenes that move, from 0 to 1
 
     def __len__(self) -> int:
         return self.images.shape[0]
@@ -180,7 +180,7 @@ class SceneBatch:
     hull_points: Float[Tensor, "scene point 3"] | None = None  # in the unit sphere
     hull_inside: Float[Tensor, "scene point"] | None = None  # 1 in the visual hull of all the scene's views, 0 outside
     scene_ids: tuple[str, ...] = ()  # for messages
-    times: Float[Tensor, scene] | None = None  # of the targets, where scenes move; their context is of time 0
+    times: Float[Tensor, " scene"] | None = None  # of the targets, where scenes move; their context is of time 0
 
     def every(self, count: int, first: int) -> SceneBatch:
         """Of each scene, every `count`-th target ray and point of the hull from the `first` on."""

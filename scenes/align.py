@@ -79,7 +79,7 @@ def aligned(views: SceneViews, reading: Reading) -> SceneViews:
     return replace(views, cameras=cameras, depths=depths)
 
 
-def upright(axes: Float[Tensor, "view 3 3"]) -> Float[Tensor, 3]:
+def upright(axes: Float[Tensor, "view 3 3"]) -> Float[Tensor, " 3"]:
     """What is up in the images: most nearly across every camera's right, since people seldom tilt a camera sideways.
 
     That is the eigenvector of the least eigenvalue of mean_i r_i r_i^T. Cameras side by side, whose r_i are all alike, leave it
@@ -92,7 +92,7 @@ def upright(axes: Float[Tensor, "view 3 3"]) -> Float[Tensor, 3]:
     return vectors[:, 0] if float(vectors[:, 0] @ mean) > 0 else -vectors[:, 0]
 
 
-def rotation_between(a: Float[Tensor, 3], b: Float[Tensor, 3]) -> Float[Tensor, "3 3"]:
+def rotation_between(a: Float[Tensor, " 3"], b: Float[Tensor, " 3"]) -> Float[Tensor, "3 3"]:
     """The least rotation R with R a = b, for unit a and b: 1 + [v] + [v]^2 / (1 + a.b), v = a x b; half a turn if b = -a."""
     cosine = float(a @ b)
     if cosine < -1 + 1e-9:

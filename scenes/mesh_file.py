@@ -40,7 +40,7 @@ class Surface:
     uv: Float[Array, "vertex 2"] | None
     texture: UInt8[Array, "row column 3"] | None
     vertex_colors: Float[Array, "vertex 3"] | None
-    color: Float[Array, 3]
+    color: Float[Array, " 3"]
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class Part:
 
     solid: Solid
     paint: Paint
-    center: Float[Array, 3]
+    center: Float[Array, " 3"]
     rotation: Float[Array, "3 3"]
     scale: float = 1.0
 
@@ -62,9 +62,9 @@ class Part:
 class RayHits:
     """What rays see first: depth along the ray (0 where they miss), the color there, and whether there is anything."""
 
-    depth: Float[Array, ray]
+    depth: Float[Array, " ray"]
     color: Float[Array, "ray 3"]
-    mask: Bool[Array, ray]
+    mask: Bool[Array, " ray"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Shape:
         scale = radius / np.linalg.norm(corners - center, axis=1).max()
         return Shape(tuple(replace(p, center=(p.center - center) * scale, scale=p.scale * scale) for p in parts))
 
-    def occupancy(self, points: Float[Array, "point 3"]) -> Bool[Array, point]:
+    def occupancy(self, points: Float[Array, "point 3"]) -> Bool[Array, " point"]:
         """Whether each point is inside the object. Exact."""
         inside = np.zeros(len(points), dtype=bool)
         for part in self.parts:

@@ -44,8 +44,8 @@ class PackedScene:
     images: UInt8[Tensor, "view height width 3"]
     masks: UInt8[Tensor, "view height width"] | None
     cameras: Cameras  # batch shape [view]
-    background: Float[Tensor, 3]
-    hull: UInt8[Tensor, bytes] | None = None
+    background: Float[Tensor, " 3"]
+    hull: UInt8[Tensor, " bytes"] | None = None
 
     @staticmethod
     def of(views: SceneViews, key: str) -> PackedScene:
@@ -191,7 +191,7 @@ def _contents(file: Opened, member: Member, limit: int, name: str) -> bytes:
     return file.read(member.size)
 
 
-def _read_facts(data: bytes, name: str) -> tuple[Cameras, Float[Tensor, 3]]:
+def _read_facts(data: bytes, name: str) -> tuple[Cameras, Float[Tensor, " 3"]]:
     try:
         facts = parse_json(data.decode())
         height, width = facts["height"], facts["width"]

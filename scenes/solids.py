@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray as Array
 
 # (near, far): the part of a line o + t d inside the solid; near > far where it misses
-Interval = tuple[Float[Array, "ray"], Float[Array, "ray"]]
+Interval = tuple[Float[Array, " ray"], Float[Array, " ray"]]
 
 
 class Solid(Protocol):
@@ -18,7 +18,7 @@ class Solid(Protocol):
 
     def interval(self, origins: Float[Array, "ray 3"], directions: Float[Array, "ray 3"]) -> Interval: ...
 
-    def inside(self, points: Float[Array, "point 3"]) -> Bool[Array, point]: ...
+    def inside(self, points: Float[Array, "point 3"]) -> Bool[Array, " point"]: ...
 
     def normals(self, points: Float[Array, "point 3"]) -> Float[Array, "point 3"]:
         """Outward unit normals at points of the surface."""
@@ -38,7 +38,7 @@ class Prism:
     half_height: float
     shift: float = 0.0  # of the top's center along x
 
-    def _planes(self) -> tuple[Float[Array, "6 3"], Float[Array, 6]]:
+    def _planes(self) -> tuple[Float[Array, "6 3"], Float[Array, " 6"]]:
         """n . x <= d for the six faces, n of length 1."""
         (bx, by), (tx, ty), h, s = self.bottom, self.top, self.half_height, self.shift
         middle_x, slope_front, slope_back = (bx + tx) / 2, (tx - bx + s) / (2 * h), (tx - bx - s) / (2 * h)

@@ -37,7 +37,7 @@ def page() -> str:
                 continue
             described.add(thing)
             parts += [text + "\n" for text in describe(thing_name, thing)]
-    return "\n".join(parts)
+    return re.sub(r"(\[[\w.]+, ['\"]) ", r"\1", "\n".join(parts))  # shapes of one name begin with a space, for linters
 
 
 def public_names(module: ModuleType) -> list[str]:

@@ -118,7 +118,7 @@ def _draw_border(draw: ImageDraw.ImageDraw, mask: Float[Tensor, "height width"],
         draw.point((x, y), fill=(0, 160, 160))
 
 
-def sphere_outline(eye: Float[Tensor, 3], sphere: SceneTransform, count: int = 73) -> Float[Tensor, "point 3"] | None:
+def sphere_outline(eye: Float[Tensor, " 3"], sphere: SceneTransform, count: int = 73) -> Float[Tensor, "point 3"] | None:
     """The circle along which lines from `eye` touch the sphere; None if `eye` is inside.
 
     With d = |eye - c| it lies r^2 / d from the center toward the eye, and has radius r sqrt(1 - r^2 / d^2).

@@ -36,14 +36,14 @@ class Closeup:
     captions: tuple[str, ...]
 
 
-def angles_to_context(cameras: Cameras, context: Sequence[int], targets: Sequence[int]) -> Float[Tensor, target]:
+def angles_to_context(cameras: Cameras, context: Sequence[int], targets: Sequence[int]) -> Float[Tensor, " target"]:
     """Degrees between the direction from which each target view looks and that of the context view nearest to it."""
     axes = torch.nn.functional.normalize(cameras.camera_to_world[..., :3, 2], dim=-1)
     cosines = (axes[list(targets)] @ axes[list(context)].T).amax(dim=1)
     return torch.rad2deg(torch.arccos(cosines.clamp(-1, 1)))
 
 
-def spread_targets(angles: Float[Tensor, target], count: int) -> list[int]:
+def spread_targets(angles: Float[Tensor, " target"], count: int) -> list[int]:
     """Indices of `count` target views (or all, where there are fewer), evenly from the least angle to the greatest."""
     order = angles.argsort(stable=True).tolist()
     count = min(count, len(order))

@@ -95,7 +95,7 @@ def save_mesh(path: Path | str, mesh: ExtractedMesh) -> None:
 
 def silhouette_agreement(
     scene: SceneField, mesh: ExtractedMesh, cameras: Cameras, settings: RenderSettings = RenderSettings()
-) -> Float[Array, view]:
+) -> Float[Array, " view"]:
     """Intersection over union, view by view, of the mesh's silhouette and the field's opacity above one half.
 
     Args:

@@ -21,7 +21,7 @@ SUPERSAMPLE = 3  # squared: rays a pixel
 
 def mesh_psnr(
     path: Path, scene: SceneField, cameras: Cameras, matrix: Float[Array, "4 4"], settings: RenderSettings
-) -> Float[Array, view]:
+) -> Float[Array, " view"]:
     """PSNR (dB) of the file's mesh, unlit, over the scene's background, against the field, view by view.
 
     Args:

@@ -49,7 +49,7 @@ class Placement:
         return result
 
 
-def _origin(vertices: Array, up: Array, origin: str | tuple[float, float, float] | None) -> Float[Array, 3]:
+def _origin(vertices: Array, up: Array, origin: str | tuple[float, float, float] | None) -> Float[Array, " 3"]:
     if origin is None:
         return np.zeros(3)
     if not isinstance(origin, str):

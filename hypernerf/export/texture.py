@@ -88,7 +88,7 @@ def seen_colors(
     return total / weight
 
 
-def _free_distance(solid: trimesh.Trimesh, points: Array, towards: Array) -> Float[Array, point]:
+def _free_distance(solid: trimesh.Trimesh, points: Array, towards: Array) -> Float[Array, " point"]:
     """How far one gets from points of the surface before meeting it again."""
     start = points + 1e-3 * towards
     places, rays, _ = solid.ray.intersects_location(start, towards, multiple_hits=False)

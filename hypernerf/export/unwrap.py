@@ -15,7 +15,7 @@ from ..types import InputError
 class Unwrapped:
     """A mesh whose vertices are doubled along seams. `uvs` in [0, 1]: u to the right, v upwards from the texture's lower edge."""
 
-    source: Int[Array, vertex]  # of each vertex, the one it was before
+    source: Int[Array, " vertex"]  # of each vertex, the one it was before
     faces: Int[Array, "face 3"]
     uvs: Float[Array, "vertex 2"]
 
@@ -24,9 +24,9 @@ class Unwrapped:
 class Texels:
     """Texels whose centers lie in a triangle: their places in the texture, and where in which triangle they lie."""
 
-    rows: Int[Array, texel]  # from the upper edge
-    columns: Int[Array, texel]
-    faces: Int[Array, texel]
+    rows: Int[Array, " texel"]  # from the upper edge
+    columns: Int[Array, " texel"]
+    faces: Int[Array, " texel"]
     weights: Float[Array, "texel 3"]  # barycentric
 
 
@@ -82,5 +82,5 @@ def _barycentric(corners: Float[Array, "n 3 2"], points: Float[Array, "n 2"]) ->
     return np.where(area != 0, parts / np.where(area != 0, area, 1.0), -1.0)
 
 
-def _cross(a: Float[Array, "n 2"], b: Float[Array, "n 2"]) -> Float[Array, n]:
+def _cross(a: Float[Array, "n 2"], b: Float[Array, "n 2"]) -> Float[Array, " n"]:
     return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]

@@ -11,7 +11,9 @@ from torch import Tensor
 from ..types import Cameras
 
 
-def look_at(positions: Float[Tensor, "*batch 3"], target: Float[Tensor, 3], up: Float[Tensor, 3]) -> Float[Tensor, "*batch 4 4"]:
+def look_at(
+    positions: Float[Tensor, "*batch 3"], target: Float[Tensor, " 3"], up: Float[Tensor, " 3"]
+) -> Float[Tensor, "*batch 4 4"]:
     """Camera-to-world matrices (OpenCV axes) of cameras at `positions` that look at `target` with `up` upwards in the image.
 
     A camera looking straight along `up` has no defined roll; another axis then takes the place of `up`.
@@ -35,8 +37,8 @@ def orbit_cameras(
     elevation_degrees: float,
     size: tuple[int, int],
     field_of_view_degrees: float,
-    up: Float[Tensor, 3],
-    target: Float[Tensor, 3] | None = None,
+    up: Float[Tensor, " 3"],
+    target: Float[Tensor, " 3"] | None = None,
 ) -> Cameras:
     """`count` cameras evenly around `target` (default: the origin), `distance` away, `size` = (height, width) pixels.
 

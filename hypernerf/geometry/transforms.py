@@ -41,7 +41,7 @@ def normalize_cameras(cameras: Cameras, transform: SceneTransform) -> Cameras:
     return replace(cameras, camera_to_world=pose)
 
 
-def nearest_point(origins: Float[Tensor, "ray 3"], directions: Float[Tensor, "ray 3"]) -> Float[Tensor, 3]:
+def nearest_point(origins: Float[Tensor, "ray 3"], directions: Float[Tensor, "ray 3"]) -> Float[Tensor, " 3"]:
     """The point nearest to all lines along unit `directions`, in the least-squares sense: sum_i (1 - d_i d_i^T) (x - o_i) = 0.
 
     Raises:

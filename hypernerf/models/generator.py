@@ -147,7 +147,7 @@ class Generator(nn.Module):
         latent = self.set_encoder(self.image_encoder.tokens(stages, context.images.shape[1]))
         return SceneCode(latent, None if self.lift is None else self.lift(context, stages))
 
-    def at(self, code: SceneCode, times: Float[Tensor, scene] | None) -> SceneCode:
+    def at(self, code: SceneCode, times: Float[Tensor, " scene"] | None) -> SceneCode:
         """The code of each scene at its time; `code` itself where no time is asked for, or scenes stand still."""
         if self.motion is None or times is None:
             return code

@@ -21,7 +21,7 @@ class Motion(nn.Module):
         self.by_scene, self.by_time = nn.Linear(latent, latent), nn.Linear(2 * octaves, latent, bias=False)
         self.move = nn.Linear(latent, latent, bias=False)
 
-    def forward(self, latent: Float[Tensor, "scene latent"], times: Float[Tensor, scene]) -> Float[Tensor, "scene latent"]:
+    def forward(self, latent: Float[Tensor, "scene latent"], times: Float[Tensor, " scene"]) -> Float[Tensor, "scene latent"]:
         scene = self.by_scene(latent)
         now, then = (torch.relu(scene + self.by_time(self._code(t))) for t in (times, torch.zeros_like(times)))
         return latent + self.move(now - then)

@@ -149,7 +149,7 @@ def context_rays(context: ContextViews, count: int) -> ContextRays:
 
 
 @lru_cache
-def _noise(pixels: int) -> Float[Tensor, pixel]:
+def _noise(pixels: int) -> Float[Tensor, " pixel"]:
     """Exponential variates, always the same. Kept for the next who asks: not to be changed."""
     return torch.empty(pixels).exponential_(generator=torch.Generator().manual_seed(0))
 

@@ -20,7 +20,7 @@ from ..ops import COLORS, gathered_product
 
 
 @lru_cache
-def ball_cells(size: int) -> Int[Tensor, place]:
+def ball_cells(size: int) -> Int[Tensor, " place"]:
     """Which of size^3 cells, x fastest, are inside of the scene sphere, where alone anything is ever asked for.
 
     Kept for the next who asks: not to be changed.

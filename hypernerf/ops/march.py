@@ -75,10 +75,10 @@ def cells_along(
 
 def cells_at(
     cells: Bool[Tensor, "grid size size size"],
-    x: Float[Tensor, scene * point],
-    y: Float[Tensor, scene * point],
-    z: Float[Tensor, scene * point],
-) -> Bool[Tensor, scene * point]:
+    x: Float[Tensor, " scene *point"],
+    y: Float[Tensor, " scene *point"],
+    z: Float[Tensor, " scene *point"],
+) -> Bool[Tensor, " scene *point"]:
     """Values at coordinates in units of cells, from a corner on; outside of the grid the nearest cell answers."""
     size = cells.shape[-1]
     index = torch.zeros((), dtype=torch.int32, device=x.device)

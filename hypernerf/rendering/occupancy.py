@@ -26,7 +26,7 @@ class OccupancyGrid:
     def to(self, device: torch.device | str) -> OccupancyGrid:
         return OccupancyGrid(self.cells.to(device))
 
-    def lookup(self, points: Float[Tensor, "scene *point 3"]) -> Bool[Tensor, scene * point]:
+    def lookup(self, points: Float[Tensor, "scene *point 3"]) -> Bool[Tensor, " scene *point"]:
         """The cells' values at points; outside [-1, 1]^3 the nearest cell answers."""
         half = self.cells.shape[-1] / 2
         return cells_at(self.cells, *((points[..., axis] + 1) * half for axis in range(3)))
@@ -76,7 +76,7 @@ class UnionOccupancy:
         """One random point a cell, to look at next."""
         return cell_points(self.size, torch.rand(self.size**3, 3, generator=generator))
 
-    def update(self, seen: Float[Tensor, cell]) -> None:
+    def update(self, seen: Float[Tensor, " cell"]) -> None:
         """Takes in the largest density of all scenes seen at each of `points`."""
         torch.maximum(self.values.mul_(self.decay), seen.cpu(), out=self.values)  # where it lies: see `Trainer.train_step`
 

@@ -68,7 +68,7 @@ def render_samples(
 def render_views(
     weights: FieldWeights,
     cameras: Cameras,
-    background: Float[Tensor, 3],
+    background: Float[Tensor, " 3"],
     settings: RenderSettings = RenderSettings(),
     occupancy: OccupancyGrid | None = None,
     before_chunk: Callable[[], None] = lambda: None,

@@ -36,7 +36,7 @@ class AdaptationRays:
 
     rays: RayBundle  # [1, ray]
     colors: Float[Tensor, "1 ray 3"]
-    chances: Float[Tensor, ray]
+    chances: Float[Tensor, " ray"]
 
     def __getitem__(self, index: Tensor) -> AdaptationRays:
         return AdaptationRays(self.rays[:, index], self.colors[:, index], self.chances[index])
@@ -45,7 +45,7 @@ class AdaptationRays:
         return len(self.chances)
 
     @cached_property
-    def _summed(self) -> Float[Tensor, ray]:
+    def _summed(self) -> Float[Tensor, " ray"]:
         return self.chances.double().cpu().cumsum(0)
 
     def draw(self, count: int, generator: torch.Generator) -> DrawnRays:

@@ -19,7 +19,7 @@ class ShapeScores:
     chamfer: float
 
 
-def grid_iou(predicted: Bool[Array, point], true: Bool[Array, point]) -> float:
+def grid_iou(predicted: Bool[Array, " point"], true: Bool[Array, " point"]) -> float:
     """Intersection over union of two sets of grid points; 1 when both are empty."""
     either = int((predicted | true).sum())
     return float((predicted & true).sum() / either) if either else 1.0
@@ -40,7 +40,7 @@ def grid_centers(resolution: int = 64) -> Float[Array, "point 3"]:
 
 
 def score_shape(
-    predicted: Bool[Array, point],
+    predicted: Bool[Array, " point"],
     predicted_surface: Float[Array, "n 3"] | None,
     occupancy: Callable[[Array], Array],
     true_surface: Float[Array, "m 3"],

@@ -40,14 +40,14 @@ def visual_hull(masks: UInt8[Tensor, "view height width"], cameras: Cameras, siz
     return hull.reshape(size, size, size)
 
 
-def pack_hull(hull: Bool[Tensor, "size size size"]) -> UInt8[Tensor, bytes]:
+def pack_hull(hull: Bool[Tensor, "size size size"]) -> UInt8[Tensor, " bytes"]:
     """Eight cells a byte, for keeping: 32 KiB a scene."""
     return torch.from_numpy(np.packbits(hull.numpy()))
 
 
 def draw_hull_points(
-    packed: UInt8[Tensor, bytes], count: int, rng: np.random.Generator
-) -> tuple[Float[Tensor, "count 3"], Float[Tensor, count]]:
+    packed: UInt8[Tensor, " bytes"], count: int, rng: np.random.Generator
+) -> tuple[Float[Tensor, "count 3"], Float[Tensor, " count"]]:
     """Points in the unit sphere, half of them near the hull, and whether each is inside (1) or outside (0).
 
     Bits are read where they lie: unpacking a hull of 64^3 cells takes longer than all the rest.
@@ -66,7 +66,7 @@ def draw_hull_points(
     return torch.from_numpy(points.astype(np.float32)), torch.from_numpy(inside.astype(np.float32))
 
 
-def _draw_cells(octets: UInt8[Array, bytes], count: int, rng: np.random.Generator) -> Int[Array, count]:
+def _draw_cells(octets: UInt8[Array, " bytes"], count: int, rng: np.random.Generator) -> Int[Array, " count"]:
     """Flat indices of cells of the hull, each as likely as any other; none if the hull is empty."""
     passed = np.cumsum(np.bitwise_count(octets), dtype=np.int64)  # cells of the hull up to the end of each octet
     if not passed[-1]:

@@ -13,13 +13,13 @@ SMALLEST = 11  # pixels along a side of an image that `ssim` takes
 ImageMetric = Callable[[Tensor, Tensor], Tensor]
 
 
-def psnr(prediction: Images, target: Images) -> Float[Tensor, view]:
+def psnr(prediction: Images, target: Images) -> Float[Tensor, " view"]:
     """Peak signal-to-noise ratio, -10 log10 of the mean squared error, in dB; 100 for equal images."""
     error = (prediction - target).square().flatten(1).mean(1)
     return -10 * torch.log10(error.clamp_min(1e-10))
 
 
-def ssim(prediction: Images, target: Images) -> Float[Tensor, view]:
+def ssim(prediction: Images, target: Images) -> Float[Tensor, " view"]:
     """Structural similarity with a Gaussian window of deviation 1.5 over 11 pixels (Wang et al. 2004), mean over channels.
 
     As `skimage.metrics.structural_similarity(gaussian_weights=True, use_sample_covariance=False, data_range=1)`: pixels

@@ -12,7 +12,7 @@ from ..geometry import mirrored_views
 from ..types import RayBundle, SceneBatch
 
 
-def mirror_scenes(batch: SceneBatch, chosen: Bool[Tensor, scene], axis: int) -> SceneBatch:
+def mirror_scenes(batch: SceneBatch, chosen: Bool[Tensor, " scene"], axis: int) -> SceneBatch:
     """The batch with its `chosen` scenes mirrored across the plane through the origin that is normal to `axis` (0, 1 or 2).
 
     What a ray sees is carried with it, so that colors, masks and what is inside of the hull stay as they are.

@@ -57,7 +57,7 @@ class StepOutput:
     """
 
     losses: dict[str, Float[Tensor, ""]]
-    seen: Float[Tensor, cell] | None
+    seen: Float[Tensor, " cell"] | None
 
 
 class Objective(nn.Module):
@@ -103,7 +103,7 @@ class Objective(nn.Module):
         return losses
 
 
-def _densest(weights: FieldWeights, look: Look) -> Float[Tensor, cell]:
+def _densest(weights: FieldWeights, look: Look) -> Float[Tensor, " cell"]:
     """The largest density of the scenes looked at in each point; 0 of none."""
     chosen = list(look.scenes)
     if not chosen:

@@ -17,8 +17,8 @@ NEAR = 32
 class DrawnPixels:
     """Flat pixel numbers of one view, and their importance: f * importance has the mean that f has over the image."""
 
-    pixels: Int[np.ndarray, ray]
-    importance: Float[np.ndarray, ray]
+    pixels: Int[np.ndarray, " ray"]
+    importance: Float[np.ndarray, " ray"]
 
 
 def silhouette_edges(inside: Bool[np.ndarray, "view row column"]) -> Bool[np.ndarray, "view row column"]:
@@ -42,7 +42,7 @@ def _dilated(bits: UInt8[np.ndarray, "view row column"], reach: int) -> UInt8[np
 
 
 def draw_pixels(
-    groups: Sequence[tuple[Bool[np.ndarray, pixel], float]], pixels: int, count: int, rng: np.random.Generator
+    groups: Sequence[tuple[Bool[np.ndarray, " pixel"], float]], pixels: int, count: int, rng: np.random.Generator
 ) -> DrawnPixels:
     """`count` of an image's `pixels`: of each group, if it has any, its share; the rest anywhere.
 

@@ -27,9 +27,9 @@ class StoredScene:
     images: UInt8[Tensor, "view height width 3"]
     masks: UInt8[Tensor, "view height width"] | None
     cameras: Cameras
-    background: Float[Tensor, 3]
-    hull: UInt8[Tensor, bytes] | None = None  # as `pack_hull` gives it, where training asks for it
-    times: Float[Tensor, view] | None = None  # of scenes that move
+    background: Float[Tensor, " 3"]
+    hull: UInt8[Tensor, " bytes"] | None = None  # as `pack_hull` gives it, where training asks for it
+    times: Float[Tensor, " view"] | None = None  # of scenes that move
 
     def __len__(self) -> int:
         return len(self.images)
@@ -143,13 +143,13 @@ class DrawnScene:
     """What one place (slot) of a batch shows of its scene: views, flat pixels of the target views, points, order of colors."""
 
     scene: StoredScene
-    context: Int[np.ndarray, view]
-    targets: Int[np.ndarray, target]  # of one moment, if the scene moves
+    context: Int[np.ndarray, " view"]
+    targets: Int[np.ndarray, " target"]  # of one moment, if the scene moves
     moment: float
     pixels: Int[np.ndarray, "target ray"]
     importance: Float[np.ndarray, "target ray"]
-    hull: tuple[Float[Tensor, "point 3"], Float[Tensor, point]] | None  # points, and whether each is inside
-    order: Int[np.ndarray, 3]
+    hull: tuple[Float[Tensor, "point 3"], Float[Tensor, " point"]] | None  # points, and whether each is inside
+    order: Int[np.ndarray, " 3"]
     mirrored: bool  # whether the batch shows all of it so
 
 
@@ -189,7 +189,7 @@ def assemble(drawn: Sequence[DrawnScene], masks: bool, hulls: bool) -> SceneBatc
     )
 
 
-def chosen_scenes(scenes: int, config: BatchConfig, seed: int, step: int) -> tuple[Int[np.ndarray, slot], int]:
+def chosen_scenes(scenes: int, config: BatchConfig, seed: int, step: int) -> tuple[Int[np.ndarray, " slot"], int]:
     """Which of so many scenes has which place (slot) in a step's batch, and how many context views are read of each."""
     rng = np.random.default_rng([seed, step])
     chosen = rng.choice(scenes, config.scenes, replace=scenes < config.scenes)
@@ -232,7 +232,7 @@ def _reordered(values: Float[Tensor, "scene *place 3"], order: Int[Tensor, "scen
     return torch.gather(values, -1, order.reshape(len(order), *[1] * (values.ndim - 2), 3).expand_as(values))
 
 
-def _draw_views(scene: StoredScene, count: int, rng: np.random.Generator, moment: float) -> Int[np.ndarray, view]:
+def _draw_views(scene: StoredScene, count: int, rng: np.random.Generator, moment: float) -> Int[np.ndarray, " view"]:
     """Of a scene that moves, views of one moment."""
     views = np.arange(len(scene)) if scene.times is None else np.array(scene.views_at(moment))
     return rng.choice(views, count, replace=len(views) < count)

@@ -54,7 +54,7 @@ def spread_objective(model: Generator, step: Step) -> Tensor:
 
 @torch.no_grad()
 def predicted_deviation(
-    distribution: FieldDistribution, cameras: Cameras, background: Float[Tensor, 3], settings: RenderSettings, samples: int = 8
+    distribution: FieldDistribution, cameras: Cameras, background: Float[Tensor, " 3"], settings: RenderSettings, samples: int = 8
 ) -> tuple[Float[Tensor, "view height width 3"], Float[Tensor, "view height width"]]:
     """(colors of the mean field, root mean square deviation of sampled fields' colors from them)."""
     noise = torch.randn(samples, 1, distribution.rank, generator=torch.Generator().manual_seed(0))
@@ -68,8 +68,8 @@ def predicted_deviation(
 
 @torch.no_grad()
 def view_values(
-    distribution: FieldDistribution, cameras: Cameras, background: Float[Tensor, 3], settings: RenderSettings
-) -> Float[Tensor, view]:
+    distribution: FieldDistribution, cameras: Cameras, background: Float[Tensor, " 3"], settings: RenderSettings
+) -> Float[Tensor, " view"]:
     """Share in 0..1 of the squared deviation, over all the cameras' pixels, that each one's view is expected to take away.
 
     An image is mean + sum_k z_k J_k + noise, J_k: how it changes with factor k. Given the image of view v, the covariance of z is

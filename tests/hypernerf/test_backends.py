@@ -158,8 +158,9 @@ def test_without_a_compiler_torch_does_the_work_and_says_so_once(caplog):
 
 
 @pytest.mark.usefixtures("without_compiler")
-def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
-    monkeypatch.setenv("CC", "false")
+@pytest.mark.parametrize("command", ["false", "false gcc", "'false' -m64"])  # as `ccache gcc` is one
+def test_a_compiler_that_fails_is_named(command, monkeypatch, tmp_path):
+    monkeypatch.setenv("CC", command)
     monkeypatch.setenv("HYPERNERF_CACHE", str(tmp_path))
     with pytest.raises(BuildError, match="false failed"):
         library()

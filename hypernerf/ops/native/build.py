@@ -9,6 +9,7 @@ import ctypes
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -28,9 +29,7 @@ class BuildError(Exception):
 @lru_cache
 def library() -> ctypes.CDLL:
     """The compiled kernels. Raises `BuildError` where there is no compiler, or it fails."""
-    compiler = os.environ.get("CC") or next(filter(shutil.which, ("gcc", "cc", "clang")), None)
-    if compiler is None or not shutil.which(compiler):
-        raise BuildError(f"no C compiler ({compiler or 'gcc, cc or clang'}) on this machine: install gcc")
+    compiler = _compiler()
     place = _folder() / f"kernels-{_fingerprint(compiler)}.so"
     if not place.is_file():
         _compile(compiler, place)
@@ -46,21 +45,31 @@ def run(function: str, call: ctypes.Structure) -> None:
         raise MemoryError("the cpu backend found no memory for its blocks")
 
 
+def _compiler() -> list[str]:
+    """Its command: CC, which may have arguments (`ccache gcc`), or the first of the usual ones."""
+    told = shlex.split(os.environ.get("CC", "")) or list(filter(shutil.which, ("gcc", "cc", "clang")))[:1]
+    if not told or not shutil.which(told[0]):
+        raise BuildError(f"no C compiler ({told[0] if told else 'gcc, cc or clang'}) on this machine: install gcc")
+    return told
+
+
 def _folder() -> Path:
     root = os.environ.get("HYPERNERF_CACHE") or Path.home() / ".cache" / "hypernerf"
     return Path(root) / "native"
 
 
-def _fingerprint(compiler: str) -> str:
+def _fingerprint(compiler: list[str]) -> str:
     """Of all that the library depends on: sources, flags, compiler, processor, and torch's threads."""
     found = hashlib.sha256()
     for path in sorted([*HERE.glob("*.c"), *HERE.glob("*.h")]):
         found.update(path.read_bytes())
-    version = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
+    version = subprocess.run([*compiler, "--version"], capture_output=True, text=True).stdout
     cpu = Path("/proc/cpuinfo")
     told = cpu.read_text().splitlines() if cpu.is_file() else []
     flags = "\n".join(sorted({line for line in told if line.startswith(("flags", "Features", "CPU part"))}))
-    found.update("\n".join([*FLAGS, version, platform.machine(), platform.processor(), flags, *_threads()]).encode())
+    found.update(
+        "\n".join([*FLAGS, *compiler[1:], version, platform.machine(), platform.processor(), flags, *_threads()]).encode()
+    )
     return found.hexdigest()[:16]
 
 
@@ -70,15 +79,15 @@ def _threads() -> list[str]:
     return [str(own[0])] if own else ["-fopenmp"]
 
 
-def _compile(compiler: str, place: Path) -> None:
+def _compile(compiler: list[str], place: Path) -> None:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=place.parent) as folder:
             compiled, linked = [], Path(folder) / "kernels.so"
             for source in sorted(HERE.glob("*.c")):
                 compiled.append(str(Path(folder) / f"{source.stem}.o"))
-                _run([compiler, *FLAGS, "-c", str(source), "-o", compiled[-1]])
-            _run([compiler, "-shared", "-o", str(linked), *compiled, *_threads()])
+                _run([*compiler, *FLAGS, "-c", str(source), "-o", compiled[-1]])
+            _run([*compiler, "-shared", "-o", str(linked), *compiled, *_threads()])
             os.replace(linked, place)
     except OSError as error:
         raise BuildError(
