@@ -103,7 +103,7 @@ def _listen_in(say) -> None:
         resume(self, checkpoint)
         say("resumed", self.step, _digest_of(self))
 
-    Trainer.save, Trainer.resume, trainer.save_checkpoint = saved, resumed, saving  # type: ignore[method-assign]
+    Trainer.save, Trainer.resume, trainer.save_checkpoint = saved, resumed, saving  # type: ignore[method-assign, assignment]
     fit.warn = lambda text: say("invalid", text=text)
 
 

@@ -7,6 +7,7 @@ import math
 import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from hypernerf.geometry import to_opengl
 from hypernerf.types import Cameras
 from scenes.packed_index import FILE, PackedIndex
 from scenes.shards import HULL, PackedScene, Shard, scene_members, write_shard
-from scenes.source import SPLITS
+from scenes.source import SPLITS, Split
 
 
 def _save_images(folder: Path, pixels: np.ndarray, name: str) -> list[str]:
@@ -59,8 +60,9 @@ def write_nmr(folder: Path, pixels: np.ndarray, cameras: Cameras) -> None:
     _save_images(folder / "image", pixels[..., :3], "{:04d}.png")
     fx, fy, _, _ = cameras.intrinsics[0].tolist()
     lens = np.diag([2 * fx / cameras.width, 2 * fy / cameras.height, 1.0, 1.0])
-    arrays = {f"world_mat_{number}": matrix for number, matrix in enumerate(_world_to_camera(cameras))}
-    np.savez(folder / "cameras.npz", **arrays, **{f"camera_mat_{number}": lens for number in range(len(pixels))})
+    arrays: dict[str, Any] = {f"world_mat_{number}": matrix for number, matrix in enumerate(_world_to_camera(cameras))}
+    arrays |= {f"camera_mat_{number}": lens for number in range(len(pixels))}
+    np.savez(folder / "cameras.npz", **arrays)
 
 
 def write_learnit(root: Path, pixels: np.ndarray, cameras: Cameras) -> None:
@@ -87,7 +89,9 @@ def write_packed(path: Path, pixels: np.ndarray, cameras: Cameras) -> Shard:
 
 
 def write_collection(folder: Path, pixels: np.ndarray, cameras: Cameras) -> None:
-    shards = {split: (write_packed(folder / f"{split}-000000.tar", pixels, cameras),) for split in SPLITS}
+    shards: dict[Split, tuple[Shard, ...]] = {
+        split: (write_packed(folder / f"{split}-000000.tar", pixels, cameras),) for split in SPLITS
+    }
     height, width = pixels.shape[1:3]
     index = PackedIndex(height, width, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), 1.0, (0.0, 0.0, 1.0), shards)
     (folder / FILE).write_text(index.to_json())

@@ -55,10 +55,14 @@ def scene_folder(layout: str, *names: str) -> Callable[[Path], None]:
     return make
 
 
-def written(write: Callable[..., None], **options: bool) -> Callable[[Path], None]:
+def written(write: Callable[..., object], **options: bool) -> Callable[[Path], None]:
     """A scene by one of the writers in formats.py."""
     cameras = surrounding_cameras(np.random.default_rng(0), len(PIXELS), SIZE)
-    return lambda folder: write(folder, PIXELS, cameras, **options)
+
+    def write_to(folder: Path) -> None:
+        write(folder, PIXELS, cameras, **options)
+
+    return write_to
 
 
 def write_camera_path(path: Path) -> None:

@@ -27,7 +27,7 @@ NAMES = (
     "\x1b[2J", "[/red]", "x" * 300, "y/" * 2000, "z" * 20000, "rgb/../../outside.png", "file:///etc/passwd", "con", "~/x",
     "%2e%2e/x", "__class__",
 )  # fmt: skip
-OTHERS = (None, True, False, "", "x", [], {}, [[]], [None], {"a": 1}, [1, 2, 3], "1", "1e3")
+OTHERS: tuple[object, ...] = (None, True, False, "", "x", [], {}, [[]], [None], {"a": 1}, [1, 2, 3], "1", "1e3")
 BOMB = "\na: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(f"{b}: &{b} [{','.join(9 * ['*' + a])}]\n" for a, b in pairwise("abcdefghi"))
 YAML_TEXTS = (
     "\nx: &a [*a]\n", "\nx: !!python/object/apply:os.mkdir ['pwned']\n", "\nx: !!python/name:os.system\n", "\n? [a]\n: b\n",

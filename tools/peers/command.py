@@ -16,7 +16,7 @@ from hypernerf.cli.common import Parser, check_writable, console, parse_config, 
 from hypernerf.cli.finish import print_table
 from hypernerf.config import apply_overrides, from_dict, load_yaml, to_dict
 from hypernerf.memory import keep_freed_memory
-from hypernerf.training import Experiment, check_views
+from hypernerf.training import Experiment, StoredScene, check_views
 from hypernerf.training.metrics import lpips_metric
 from hypernerf.types import InputError
 from scenes.source import SourceConfig, Split
@@ -176,7 +176,7 @@ def _score(
     lpips, missing = lpips_metric()
     metrics["lpips_missing"] = missing or None
     name = " ".join(map(str, counts))
-    parts = [(metrics, material.scored, "context_views")]
+    parts: list[tuple[dict[str, Any], Sequence[StoredScene], str]] = [(metrics, material.scored, "context_views")]
     if material.also:
         parts.append((metrics["also"], material.also, "also_context_views"))
     if metrics["models"].get(name) != training:

@@ -36,7 +36,7 @@ def markdown(records: Sequence[Record]) -> str:
     for dataset in [*DATASETS, *sorted({r.row.dataset for r in records} - set(DATASETS))]:
         here = [record for record in records if record.row.dataset == dataset]
         budgets = sorted({r.budget.minutes for r in here if r.budget.minutes is not None}, reverse=True)
-        for minutes in budgets or [None]:
+        for minutes in budgets or (None,):
             same = [record for record in here if record.budget.minutes in (minutes, None)]
             parts += _tables(dataset if minutes is None else f"{dataset}, {minutes:g} minutes of training", same)
     facts = sorted({f"{r.date}, {r.machine}, commit {r.commit[:9]}" for r in records})

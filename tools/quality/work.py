@@ -97,7 +97,7 @@ def tasks_of(row: Row, budget: Budget, settings: Settings) -> list[Task]:
 
 def _our_tasks(row: Row, budget: Budget, settings: Settings, folder: Path) -> list[Task]:
     config = settings.config(row)
-    length = ["--train.minutes", budget.minutes] if budget.steps is None else ["--train.minutes", "null"]
+    length: list[object] = ["--train.minutes", budget.minutes] if budget.steps is None else ["--train.minutes", "null"]
     if budget.steps is not None:
         length += ["--train.steps", budget.steps]
     length += _threads(settings)

@@ -15,6 +15,7 @@ from hypernerf.config import dump_yaml
 from scenes.packed_index import FILE
 from scenes.sharded import ShardedConfig, ShardedSource
 from scenes.shards import PackedScene, Shard, scene_members, write_shard
+from scenes.source import Split
 
 DISTINCT = 500
 ORDERS = tuple(permutations(range(3)))  # of red, green and blue
@@ -34,7 +35,8 @@ def make_collection(folder: Path, scenes: int, size: int, views: int, shard_scen
         train = []
         for number, first in enumerate(copies):
             train.append(write_shard(folder / f"train-{number:06d}.tar", chain([first], islice(copies, shard_scenes - 1))))
-        others = {split: tuple(_copied(packed, folder, shard) for shard in few.index.splits[split]) for split in ("val", "test")}
+        unseen: tuple[Split, ...] = ("val", "test")
+        others = {split: tuple(_copied(packed, folder, shard) for shard in few.index.splits[split]) for split in unseen}
     index = replace(few.index, splits={"train": tuple(train), **others})
     (folder / FILE).write_text(index.to_json())
 
