@@ -17,7 +17,7 @@ from hypernerf.fields import FieldSpec, FieldWeights, SceneField, initial_weight
 from hypernerf.geometry import orbit_cameras
 from hypernerf.models import EncoderConfig, HypernetworkConfig, ImageEncoderConfig, LiftConfig, SetEncoderConfig, SizesConfig
 from hypernerf.training import Experiment, TrainConfig, Trainer, store_scene
-from hypernerf.training.store import BatchConfig
+from hypernerf.training.batches import BatchConfig
 from hypernerf.types import Cameras, SceneTransform
 from scenes.procedural import ProceduralConfig, ProceduralSource
 from scenes.writing import write_scene

@@ -24,9 +24,9 @@ from ..ops import integrate
 from ..rendering import OccupancyGrid, RenderSettings, render_views, sample_occupied, scene_occupancy
 from ..rendering.renderer import PROBED
 from ..training import StoredScene, Trainer, context_views
+from ..training.batches import sample_batch
 from ..training.losses import reconstruction_loss
 from ..training.metrics import psnr
-from ..training.store import sample_batch
 from ..training.streaming import scenes_at
 from ..types import Cameras, RayBundle
 from .common import parse_config

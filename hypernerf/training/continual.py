@@ -25,12 +25,13 @@ from ..models import Generator, GeneratorConfig
 from ..rendering import RenderSettings, render_views
 from ..tensor_files import read_tensors
 from ..types import Cameras, FieldOutput, InputError, SceneViews
+from .batches import sample_batch
 from .checkpoint import generator_tensors
 from .evaluation import reconstruct
 from .evenly import evenly
 from .losses import HULL_LENGTH
 from .step import Step
-from .store import StoredScene, sample_batch, stack_cameras, store_scene
+from .store import StoredScene, stack_cameras, store_scene
 
 VIEWS = 12  # of a scene: a field is written from them, and drawn as they see it
 SHARE = 3  # one earlier scene a step for so many new ones

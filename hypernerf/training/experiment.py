@@ -10,8 +10,8 @@ from ..models import GeneratorConfig, HypernetworkConfig, RefinementConfig, Size
 from ..models.generator import EncoderConfig
 from ..rendering import RenderSettings
 from ..types import InputError
+from .batches import BatchConfig
 from .losses import LossConfig
-from .store import BatchConfig
 
 
 @dataclass(frozen=True)

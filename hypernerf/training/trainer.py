@@ -17,6 +17,7 @@ from ..interrupts import StoppedAtOnce
 from ..models import Generator
 from ..rendering import UnionOccupancy
 from ..types import InputError, SceneBatch
+from .batches import chosen_scenes, draw_jitter, sample_batch
 from .checkpoint import Checkpoint, generator_tensors, save_checkpoint
 from .distributed import Alone
 from .evaluation import mean_code, mean_image
@@ -26,7 +27,7 @@ from .objective import Look, Objective, StepInput, StepOutput, looked_at
 from .objectives import further_objectives
 from .schedule import learning_rate_factor
 from .step import StepReport
-from .store import chosen_scenes, draw_jitter, sample_batch, with_hulls
+from .store import with_hulls
 from .streaming import Scenes, SceneStream, sample_of, scenes_at
 
 

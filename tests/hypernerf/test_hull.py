@@ -9,9 +9,10 @@ import torch
 
 from hypernerf.geometry import cell_points, project
 from hypernerf.training import store_scene
+from hypernerf.training.batches import BatchConfig, sample_batch
 from hypernerf.training.hull import NEAR, _draw_cells, draw_hull_points, pack_hull, visual_hull
 from hypernerf.training.losses import HULL_LENGTH, hull_loss
-from hypernerf.training.store import BatchConfig, sample_batch, with_hulls
+from hypernerf.training.store import with_hulls
 from scenes.procedural import ProceduralConfig, ProceduralSource
 
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from hypernerf.geometry import camera_rays, is_rigid, project
+from hypernerf.training.batches import BatchConfig, sample_batch
 from hypernerf.training.mirror import mirror_scenes
-from hypernerf.training.store import BatchConfig, sample_batch, store_scene, with_hulls
+from hypernerf.training.store import store_scene, with_hulls
 from scenes.procedural import ProceduralConfig
 from scenes.source import open_source
 

@@ -16,8 +16,8 @@ from hypernerf.ops import encoded_mlp
 from hypernerf.ops.backends import pick_backend
 from hypernerf.rendering import OccupancyGrid
 from hypernerf.training import TrainConfig
+from hypernerf.training.batches import BatchConfig
 from hypernerf.training.objective import Look, Objective, StepInput
-from hypernerf.training.store import BatchConfig
 from hypernerf.types import InputError, RayBundle, SceneBatch
 from members import main as family
 from members.sizes import _best

@@ -14,8 +14,9 @@ from hypernerf.cli.streamed import open_stream
 from hypernerf.cli.taking_up import Settings
 from hypernerf.config import load_yaml
 from hypernerf.training import Trainer
+from hypernerf.training.batches import BatchConfig
 from hypernerf.training.checkpoint import load_for_resuming
-from hypernerf.training.store import BatchConfig, normalized, store_scene, with_hulls
+from hypernerf.training.store import normalized, store_scene, with_hulls
 from hypernerf.training.streaming import SceneStream, Window
 from hypernerf.types import InputError, SceneTransform
 from scenes.procedural import ProceduralConfig, ProceduralSource

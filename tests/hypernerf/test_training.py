@@ -24,6 +24,7 @@ from hypernerf.training import (
     shared_up,
     target_views,
 )  # fmt: skip
+from hypernerf.training.batches import BatchConfig, draw_jitter, sample_batch
 from hypernerf.training.checkpoint import load_checkpoint, load_for_resuming, saved_steps
 from hypernerf.training.geometry_metrics import chamfer_l1, grid_centers, grid_iou, score_shape
 from hypernerf.training.losses import LossConfig, reconstruction_loss
@@ -31,7 +32,7 @@ from hypernerf.training.metrics import lpips_metric, psnr, ssim
 from hypernerf.training.objective import looked_at
 from hypernerf.training.pixels import draw_pixels, silhouette_edges
 from hypernerf.training.schedule import learning_rate_factor
-from hypernerf.training.store import BatchConfig, context_views, draw_jitter, sample_batch, with_hulls
+from hypernerf.training.store import context_views, with_hulls
 from hypernerf.types import InputError, RenderOutput
 from tests.conftest import tiny
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from hypernerf.training.store import BatchConfig, sample_batch, store_scene
+from hypernerf.training.batches import BatchConfig, sample_batch
+from hypernerf.training.store import store_scene
 from hypernerf.types import InputError
 from scenes.moving import TIMES
 from scenes.procedural import ProceduralConfig, ProceduralSource

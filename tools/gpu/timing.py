@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,6 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from hypernerf.cli.timing import copy_ceiling, medians, product_ceiling
 from hypernerf.models import Generator, GeneratorConfig
 from hypernerf.ops import encoded_mlp, frequency_encoding
 from hypernerf.rendering import render_rays
@@ -36,29 +35,13 @@ class Sizes:
 
 
 def median_seconds(work: Callable[[], object], device: torch.device, repeats: int) -> float:
-    """After two runs to warm up."""
-    times = []
-    for number in range(repeats + 2):
-        _wait(device)
-        start = time.perf_counter()
-        work()
-        _wait(device)
-        if number >= 2:
-            times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    return medians({"": work}, device, repeats)[""]
 
 
 def ceilings(device: torch.device, sizes: Sizes) -> dict[str, float]:
     """FLOP/s of a large bf16 product and bytes/s (read and written) of a large copy."""
-    a, b = (torch.randn(sizes.ceiling, sizes.ceiling, device=device, dtype=torch.bfloat16) for _ in range(2))
-    product = median_seconds(lambda: a @ b, device, sizes.repeats)
-    copy = median_seconds(lambda: b.copy_(a), device, sizes.repeats)
-    return {"bf16_flops": 2 * sizes.ceiling**3 / product, "copy_bytes": 4 * sizes.ceiling**2 / copy}
+    product = product_ceiling(device, torch.bfloat16, sizes.ceiling, sizes.repeats)
+    return {"bf16_flops": product, "copy_bytes": copy_ceiling(device, sizes.ceiling**2, sizes.repeats)}
 
 
 def network_flops(sizes: Sizes) -> tuple[int, int]:

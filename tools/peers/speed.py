@@ -24,7 +24,7 @@ from hypernerf.fields import SceneField
 from hypernerf.memory import keep_freed_memory
 from hypernerf.rendering import RenderSettings
 from hypernerf.training import Experiment, StoredScene, Trainer
-from hypernerf.training.store import sample_batch
+from hypernerf.training.batches import sample_batch
 from hypernerf.types import InputError
 from scenes.procedural import ProceduralConfig
 from scenes.source import SourceConfig

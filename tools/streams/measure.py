@@ -13,7 +13,7 @@ import numpy as np
 from hypernerf.cli.streamed import open_stream
 from hypernerf.cli.taking_up import Settings
 from hypernerf.training import StoredScene, Trainer
-from hypernerf.training.store import sample_batch
+from hypernerf.training.batches import sample_batch
 from soak.judge import WARM_UP, WINDOWS, Memory, flatness
 from soak.watch import resident_bytes
 
