@@ -35,11 +35,15 @@ def _header(shape: tuple[int, ...]) -> bytes:
 
 def save_pixels(path: Path, pixels: np.ndarray) -> None:
     """Best effort: without a writable cache scenes are drawn anew each time, which is slower but right."""
+    save_bytes(path, _header(pixels.shape) + np.ascontiguousarray(pixels, np.uint8).tobytes())
+
+
+def save_bytes(path: Path, data: bytes) -> None:
+    """As `save_pixels`."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(_header(pixels.shape) + np.ascontiguousarray(pixels, np.uint8).tobytes())
+        temporary.write_bytes(data)
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

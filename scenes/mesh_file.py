@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,12 +17,14 @@ from jaxtyping import Float, Int, UInt8
 from numpy import ndarray as Array
 from PIL import Image
 
-from hypernerf.reading import inside, parse_json, read_bytes
+from hypernerf.reading import inside, parse_json, read_bytes, shown
 from hypernerf.srgb import to_display
 
 from .images import FORMATS, MAX_PIXELS
 from .png import lacks_pixels
 from .source import SceneError
+
+_log = logging.getLogger("hypernerf")
 
 MAX_BYTES = 1 << 30  # of a mesh file, or of one that it names
 MAX_ELEMENTS = 50_000_000  # triangles, or values stated by a glTF file alone: a few lines of it can claim any number
@@ -49,25 +52,32 @@ class DrawableMesh:
 
     mesh: trimesh.Trimesh
     surfaces: tuple[Surface, ...]
+    files: tuple[Path, ...] = ()  # that the mesh file names: materials, buffers, textures
 
 
 class _OwnFiles(trimesh.resolvers.Resolver):
     """Gives trimesh the materials, buffers and textures that a mesh file in `folder` names, if they lie `within`.
 
-    trimesh draws on without what it was not given; so `refused` keeps why.
+    trimesh draws on without what it was not given; so `refused` keeps why, and `lacking` what was not there.
     """
 
     def __init__(self, folder: Path, within: Path) -> None:
         self.folder, self.within = folder.absolute(), within
         self.refused: list[str] = []
+        self.named: set[Path] = set()
+        self.lacking: list[str] = []
 
     def get(self, name: str) -> bytes:
         try:
-            path = inside(self.within, self.folder / unquote(name.strip()), error=SceneError)
+            path = inside(self.within, self.folder / unquote(name.strip()).replace("\\", "/"), error=SceneError)
+            self.named.add(path)
+            if path.exists():
+                return read_bytes(path, MAX_BYTES, SceneError)
         except SceneError as error:
             self.refused.append(str(error))
             raise
-        return read_bytes(path, MAX_BYTES, SceneError)
+        self.lacking.append(str(path))
+        raise SceneError(f"{path} is not there")
 
     def keys(self) -> list[str]:
         return [str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file()]
@@ -112,9 +122,9 @@ def load_mesh(path: Path, up: str = "y", within: Path | None = None) -> Drawable
     Raises:
         SceneError: the file cannot be read as a mesh, is absurdly large, or holds nothing to draw.
     """
-    data = read_bytes(path, MAX_BYTES, SceneError)
+    data, files = read_bytes(path, MAX_BYTES, SceneError), _OwnFiles(path.parent, within or path.parent)
     try:
-        parts = _parts(data, path, within or path.parent)
+        parts = _parts(data, path.suffix[1:].lower(), files)
         offsets = np.cumsum([0, *(len(part.faces) for part in parts)])[:-1]
         surfaces = [_surface(part, int(first)) for part, first in zip(parts, offsets, strict=True)]
     except Exception as error:  # trimesh's readers raise whatever the file makes them stumble over
@@ -131,15 +141,16 @@ def load_mesh(path: Path, up: str = "y", within: Path | None = None) -> Drawable
     extent = np.linalg.norm(used - center, axis=1).max()
     if not np.isfinite(used).all() or not 0 < extent < np.inf:
         raise SceneError(f"{path}: has vertices that are not finite, or all in one place")
-    return DrawableMesh(trimesh.Trimesh((vertices - center) * (0.95 / extent), faces, process=False), tuple(surfaces))
+    if files.lacking:
+        _log.warning("%s: drawn without %s, which it names: put it there", path, shown(", ".join(files.lacking)))
+    placed = trimesh.Trimesh((vertices - center) * (0.95 / extent), faces, process=False)
+    return DrawableMesh(placed, tuple(surfaces), tuple(sorted(files.named)))
 
 
-def _parts(data: bytes, path: Path, within: Path) -> list[trimesh.Trimesh]:
+def _parts(data: bytes, kind: str, files: _OwnFiles) -> list[trimesh.Trimesh]:
     """All triangle meshes of the file, placed. Raises anything at all."""
-    kind = path.suffix[1:].lower()
     if kind in ("glb", "gltf"):
         _check_gltf(data[20 : 20 + int.from_bytes(data[12:16], "little")] if kind == "glb" else data)
-    files = _OwnFiles(path.parent, within)
     with files.textures():
         scene = trimesh.load_scene(io.BytesIO(data), file_type=kind, resolver=files)
     if files.refused:

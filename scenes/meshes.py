@@ -6,21 +6,23 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from hypernerf.reading import inside
+from hypernerf.reading import inside, read_bytes
 from hypernerf.types import InputError, SceneViews, require_within
 
-from .cache import cached_pixels, save_pixels
+from .cache import cached_pixels, save_bytes, save_pixels
 from .folders import divide, require_root
 from .orbits import surrounding_cameras
 from .source import SceneError, SourceConfig, Split, register_source
 
 VERSION = 2  # of how scenes are drawn: raise it when the same mesh gives other pixels, so that caches are not mixed up
+MAX_NAMES = 1 << 20
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply")
 COLORS = "red|blue|green|yellow|orange|purple|pink|brown|black|white|gray|grey|cyan|magenta"
 
@@ -104,15 +106,40 @@ class MeshesSource:
 
         config, file, root = self.config, self._files[scene_id], Path(str(self.config.root))
         inside(root, file.absolute(), follow_links=config.follow_links, error=SceneError)
-        stat = file.stat()  # cameras are of the name, which a root further up or down changes
-        key = hashlib.sha256(os.fsencode(f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns} {scene_id}")).hexdigest()[:16]
+        key = _digest([file], scene_id)  # cameras are of the name, which a root further up or down changes
         number = int(hashlib.sha256(os.fsencode(scene_id)).hexdigest()[:8], 16)
         cameras = surrounding_cameras(np.random.default_rng([config.seed, number]), config.views, config.size)
-        pixels = cached_pixels(self.folder / f"{key}.npy", (config.views, config.size, config.size, 4))
+        drawn = self._drawn(key)
+        pixels = None if drawn is None else cached_pixels(drawn, (config.views, config.size, config.size, 4))
         if pixels is None:
-            pixels = to_pixels(draw_views(load_mesh(file, config.mesh_up, root), cameras, config.supersample)).numpy()
-            save_pixels(self.folder / f"{key}.npy", pixels)
+            mesh = load_mesh(file, config.mesh_up, root)
+            pixels = to_pixels(draw_views(mesh, cameras, config.supersample)).numpy()
+            save_bytes(self._named(key), b"\0".join(map(os.fsencode, mesh.files)))
+            drawn = self._drawn(key)
+            if drawn is not None:
+                save_pixels(drawn, pixels)
         values = torch.from_numpy(pixels).float() / 255
         mask, background = values[..., 3], torch.tensor(config.background)
         images = values[..., :3] * mask[..., None] + background * (1 - mask[..., None])
         return SceneViews(scene_id, cameras, images, background, mask)
+
+    def _named(self, key: str) -> Path:
+        """Holds the paths of the files that a mesh file names."""
+        return self.folder / f"{key}.files"
+
+    def _drawn(self, key: str) -> Path | None:
+        """Holds the pixels, which other textures change. None: not drawn yet."""
+        try:
+            named = read_bytes(self._named(key), MAX_NAMES).split(b"\0")
+        except InputError:
+            return None
+        return self.folder / f"{_digest([Path(os.fsdecode(path)) for path in named if path], key)}.npy"
+
+
+def _digest(files: Sequence[Path], name: str) -> str:
+    """Of a name, and of what tells that one of the files has changed, come or gone."""
+    facts = []
+    for file in files:
+        stat = file.stat() if file.exists() else None
+        facts.append(f"{file.resolve()} {stat and (stat.st_size, stat.st_mtime_ns)}")
+    return hashlib.sha256(os.fsencode(" ".join([*facts, name]))).hexdigest()[:16]

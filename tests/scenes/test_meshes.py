@@ -197,3 +197,24 @@ def test_drawn_views_belong_to_their_cameras_whatever_the_root(tmp_path):
     fresh = MeshesSource(MeshesConfig(root=str(tmp_path / "in/pack"), **{**facts, "cache": str(tmp_path / "other")}))
     assert torch.equal(found[1][2].images, fresh.load("box").images)
     assert not torch.equal(found[0][2].images, found[1][2].images)
+
+
+def test_a_texture_that_is_painted_over_is_seen(tmp_path, caplog):
+    """Though the mesh file, which names it, is as it was."""
+    (tmp_path / "in").mkdir()
+    quad = "".join(f"v {x} {y} 0\n" for x, y in ((-1, -1), (1, -1), (1, 1), (-1, 1)))
+    (tmp_path / "in" / "quad.obj").write_text(f"mtllib quad.mtl\n{quad}vt 0 0\nusemtl m\nf 1/1 2/1 3/1\nf 1/1 3/1 4/1\n")
+    (tmp_path / "in" / "quad.mtl").write_text("newmtl m\nKd 1 1 1\nmap_Kd .\\\\paint.png\n")  # as written on Windows
+    source = MeshesSource(MeshesConfig(root=str(tmp_path / "in"), size=16, views=4, cache=str(tmp_path / "cache")))
+    for channel in (0, 2, 2):
+        paint = Image.fromarray(np.full((2 + channel, 2, 3), 255 * np.eye(3)[channel], np.uint8))
+        paint.save(tmp_path / "in" / "paint.png")
+        scene = source.load("quad")
+        assert scene.images[scene.masks == 1].mean(0).argmax() == channel
+    assert len(list((tmp_path / "cache").rglob("*.npy"))) == 3  # its time has changed too
+    again = source.load("quad")
+    assert torch.equal(again.images, scene.images) and len(list((tmp_path / "cache").rglob("*.npy"))) == 3
+    (tmp_path / "in" / "paint.png").unlink()
+    with caplog.at_level("WARNING", "hypernerf"):
+        assert source.load("quad").images[scene.masks == 1].std(-1).max() < 0.01  # gray
+    assert "quad.obj: drawn without" in caplog.text and "paint.png" in caplog.text
