@@ -20,41 +20,7 @@ from .suggest_view import distribution_of, suggestion
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = Parser(
-        "Read a few posed images of a scene and write its field: a file of tens of kilobytes that render_views.py and "
-        "export_mesh.py read. The scene is a folder in any known format (docs/formats.md: COLMAP, nerfstudio, NeRF-synthetic, "
-        "SRN, NMR, learnit, and photos alone for a model that reads no cameras), or the name of a scene of the run's source. "
-        "Images are made square and scaled to the size that the run was trained on. `--source.KEY VALUE` sets how a folder is "
-        "read, for instance --source.align true for cameras in an arbitrary frame.",
-        "  python tools/reconstruct.py runs/quickstart --scene test-chairs-00003 --views 0 1 2 -o out/chair.field.safetensors",
-    )
-    parser.add_run()
-    parser.add_argument(
-        "--scene", required=True, metavar="DIR", help="folder of one scene, or a scene's name in the run's source"
-    )
-    parser.add_argument("--views", type=int, nargs="+", metavar="I", help="numbers of the images to read (default: all)")
-    parser.add_argument(
-        "--adapt", type=int, default=0, metavar="STEPS",
-        help="then better the field by up to this many gradient steps on the images, as many as help views that are held out; "
-        "200 take about 15 seconds on one core (default: 0, one forward pass)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--suggest-view", action="store_true",
-        help="also name the camera whose view would tell most, among the views that were not read, or around the scene; for runs "
-        "of configs/family/uncertainty.yaml",
-    )  # fmt: skip
-    parser.add_argument(
-        "--delta",
-        action="store_true",
-        help="write only what changes the run's base: a few kilobytes, and once for all scenes the base file beside them",
-    )
-    parser.add_argument(
-        "--coarseness", type=float, default=1.0, metavar="X",
-        help="of --delta: steps to which numbers are rounded; half of it takes about a half more bytes (default: 1)",
-    )  # fmt: skip
-    parser.add_output("NAME.field.safetensors")
-    parser.add_json()
-    options, overrides = parser.parse_known_args(arguments)
+    options, overrides = _parser().parse_known_args(arguments)
     if options.adapt < 0:
         raise InputError(f"--adapt {options.adapt}: give a number of steps, at least 0")
     if not 0 < options.coarseness < 1000:
@@ -91,6 +57,44 @@ def main(arguments: Sequence[str]) -> None:
         console.print(suggestion(run, result.field, distribution, others.cameras, left))
     found = {"scene": views.scene_id, "views": len(views), "seconds": round(seconds, 3), "bytes": size}
     write_json(options.json, {**found, "adaptation": None if result.adaptation is None else _evidence(result.adaptation)})
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        "Read a few posed images of a scene and write its field: a file of tens of kilobytes that render_views.py and "
+        "export_mesh.py read. The scene is a folder in any known format (docs/formats.md: COLMAP, nerfstudio, NeRF-synthetic, "
+        "SRN, NMR, learnit, and photos alone for a model that reads no cameras), or the name of a scene of the run's source. "
+        "Images are made square and scaled to the size that the run was trained on. `--source.KEY VALUE` sets how a folder is "
+        "read, for instance --source.align true for cameras in an arbitrary frame.",
+        "  python tools/reconstruct.py runs/quickstart --scene test-chairs-00003 --views 0 1 2 -o out/chair.field.safetensors",
+    )
+    parser.add_run()
+    parser.add_argument(
+        "--scene", required=True, metavar="DIR", help="folder of one scene, or a scene's name in the run's source"
+    )
+    parser.add_argument("--views", type=int, nargs="+", metavar="I", help="numbers of the images to read (default: all)")
+    parser.add_argument(
+        "--adapt", type=int, default=0, metavar="STEPS",
+        help="then better the field by up to this many gradient steps on the images, as many as help views that are held out; "
+        "200 take about 15 seconds on one core (default: 0, one forward pass)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--suggest-view", action="store_true",
+        help="also name the camera whose view would tell most, among the views that were not read, or around the scene; for runs "
+        "of configs/family/uncertainty.yaml",
+    )  # fmt: skip
+    parser.add_argument(
+        "--delta",
+        action="store_true",
+        help="write only what changes the run's base: a few kilobytes, and once for all scenes the base file beside them",
+    )
+    parser.add_argument(
+        "--coarseness", type=float, default=1.0, metavar="X",
+        help="of --delta: steps to which numbers are rounded; half of it takes about a half more bytes (default: 1)",
+    )  # fmt: skip
+    parser.add_output("NAME.field.safetensors")
+    parser.add_json()
+    return parser
 
 
 def _print_adaptation(result: Adaptation, steps: int, views: int) -> None:

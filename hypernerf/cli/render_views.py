@@ -21,6 +21,38 @@ from .common import Parser, check_writable, console, tracked
 
 
 def main(arguments: Sequence[str]) -> None:
+    options = _parser().parse_args(arguments)
+    if options.output.suffix.lower() not in ("", ".mp4", ".gif"):
+        raise InputError(f"{options.output}: unknown format {options.output.suffix!r}: use FILE.mp4, FILE.gif or a folder")
+    if not 1 <= options.fps <= 120:
+        raise InputError(f"--fps must be between 1 and 120, not {options.fps}")
+    check_writable(options.output.parent, "-o")
+    scene = load_scene_file(options.scene, options.base)
+    cameras = _cameras(scene, options)
+    settings = RenderSettings(samples=options.samples)
+    distribution = load_spread(options.scene, scene.weights) if options.uncertainty else None
+    occupancy = scene_occupancy(scene.weights, settings.grid)  # the same for every view
+    views, deviations = [], []
+    for number in tracked(range(len(cameras)), "render"):
+        view = render_views(scene.weights, cameras[number : number + 1], torch.tensor(scene.background), settings, occupancy)
+        views.append(RenderOutput(view.color[0], view.opacity[0], view.depth[0]))
+        if distribution is not None:
+            background = torch.tensor(scene.background)
+            deviations.append(predicted_deviation(distribution, cameras[number : number + 1], background, settings)[1][0].numpy())
+    near, far = _depth_range(views)
+    frames = [view_picture(view, options.show, (near, far), scene.background) for view in views]
+    if deviations:
+        most = float(np.quantile(deviations, 0.99))
+        frames = [np.concatenate([f, deviation_colors(d, most)], axis=1) for f, d in zip(frames, deviations, strict=True)]
+        console.print(f"deviations from 0 (dark blue) to {most:.3g} (yellow) of colors in 0..1")
+    save_frames(options.output, np.stack(frames), options.fps)
+    console.print(f"{options.output}: {len(frames)} views of {cameras.height}x{cameras.width}")
+    if "depth" in options.show:
+        radius = scene.transform.radius
+        console.print(f"depth from {near * radius:.4g} (yellow) to {far * radius:.4g} (dark blue), in the scene's own units")
+
+
+def _parser() -> Parser:
     parser = Parser(
         "Render a scene file: a turn around the object, or given cameras (nerfstudio's transforms.json or camera path: OpenGL "
         "axes, the units of the scene's own cameras); colors, depth and opacity side by side.",
@@ -50,35 +82,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--fps", type=int, default=20, metavar="N", help="frames a second of a video (default: 20)")
     parser.add_argument("--samples", type=int, default=64, metavar="N", help="points a ray (default: 64)")
     parser.add_output("FILE.mp4, FILE.gif, or a folder for 0000.png …", metavar="OUT")
-    options = parser.parse_args(arguments)
-    if options.output.suffix.lower() not in ("", ".mp4", ".gif"):
-        raise InputError(f"{options.output}: unknown format {options.output.suffix!r}: use FILE.mp4, FILE.gif or a folder")
-    if not 1 <= options.fps <= 120:
-        raise InputError(f"--fps must be between 1 and 120, not {options.fps}")
-    check_writable(options.output.parent, "-o")
-    scene = load_scene_file(options.scene, options.base)
-    cameras = _cameras(scene, options)
-    settings = RenderSettings(samples=options.samples)
-    distribution = load_spread(options.scene, scene.weights) if options.uncertainty else None
-    occupancy = scene_occupancy(scene.weights, settings.grid)  # the same for every view
-    views, deviations = [], []
-    for number in tracked(range(len(cameras)), "render"):
-        view = render_views(scene.weights, cameras[number : number + 1], torch.tensor(scene.background), settings, occupancy)
-        views.append(RenderOutput(view.color[0], view.opacity[0], view.depth[0]))
-        if distribution is not None:
-            background = torch.tensor(scene.background)
-            deviations.append(predicted_deviation(distribution, cameras[number : number + 1], background, settings)[1][0].numpy())
-    near, far = _depth_range(views)
-    frames = [view_picture(view, options.show, (near, far), scene.background) for view in views]
-    if deviations:
-        most = float(np.quantile(deviations, 0.99))
-        frames = [np.concatenate([f, deviation_colors(d, most)], axis=1) for f, d in zip(frames, deviations, strict=True)]
-        console.print(f"deviations from 0 (dark blue) to {most:.3g} (yellow) of colors in 0..1")
-    save_frames(options.output, np.stack(frames), options.fps)
-    console.print(f"{options.output}: {len(frames)} views of {cameras.height}x{cameras.width}")
-    if "depth" in options.show:
-        radius = scene.transform.radius
-        console.print(f"depth from {near * radius:.4g} (yellow) to {far * radius:.4g} (dark blue), in the scene's own units")
+    return parser
 
 
 def _depth_range(views: Sequence[RenderOutput]) -> tuple[float, float]:
