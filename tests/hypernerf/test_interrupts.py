@@ -13,7 +13,7 @@ import torch
 
 from hypernerf.cli import common, finish, fit
 from hypernerf.interrupts import StoppedAtOnce, stopping_on_signals, whole
-from hypernerf.training import Trainer, store, trainer
+from hypernerf.training import Trainer, batches, trainer
 from hypernerf.training.checkpoint import Checkpoint, load_for_resuming, saved_steps
 from hypernerf.training.logs import read_metrics
 from tests.hypernerf.test_cli import CONFIG
@@ -173,7 +173,7 @@ PLACES = {
     "rendering scenes": (fit, "load_training", False),
     "building hulls": (trainer, "with_hulls", False),
     "looking at what is empty": (trainer.UnionOccupancy, "update", True),
-    "drawing a batch": (store, "draw_hull_points", True),
+    "drawing a batch": (batches, "draw_hull_points", True),
     "validation": (fit, "_validate", True),
     "the checkpoint itself": (trainer, "mean_code", True),
     "measuring": (finish, "measure", True),
